@@ -1,0 +1,33 @@
+# beam_folder(NAME [USES targets]): one object library a folder, of every x.cc that is neither a test nor a main.
+# Every x_test.cc beside its code joins one GoogleTest program a folder, NAME_test.
+# Object libraries, because syscall declarations and object kinds register themselves: an archive would drop them.
+function(beam_folder name)
+  cmake_parse_arguments(ARG "" "" "USES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|_main)\\.cc$")
+  get_property(left GLOBAL PROPERTY BEAM_FOLDERS)
+  set(scope PUBLIC)
+  if(sources)
+    add_library(beam_${name} OBJECT ${sources})
+  else()
+    add_library(beam_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(beam_${name} ${scope} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+  target_link_libraries(beam_${name} ${scope} beam_sanitize Threads::Threads ${ARG_USES})
+  set_property(GLOBAL APPEND PROPERTY BEAM_FOLDERS beam_${name})
+  if(tests AND BUILD_TESTING)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test ${left} beam_${name} GTest::gmock GTest::gtest_main)
+    add_test(NAME unit.${name} COMMAND ${name}_test)
+  endif()
+endfunction()
+
+# beam_program(NAME SOURCES...): an executable of everything declared so far.
+function(beam_program name)
+  get_property(folders GLOBAL PROPERTY BEAM_FOLDERS)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} ${folders})
+endfunction()

@@ -1,0 +1,12 @@
+# -DBEAM_SANITIZE=address|thread instruments Beam itself; guests and the vDSO are never instrumented.
+set(BEAM_SANITIZE "" CACHE STRING "address or thread")
+add_library(beam_sanitize INTERFACE)
+if(BEAM_SANITIZE STREQUAL "address")
+  target_compile_options(beam_sanitize INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  target_link_options(beam_sanitize INTERFACE -fsanitize=address,undefined)
+elseif(BEAM_SANITIZE STREQUAL "thread")
+  target_compile_options(beam_sanitize INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(beam_sanitize INTERFACE -fsanitize=thread)
+elseif(NOT BEAM_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "BEAM_SANITIZE is '${BEAM_SANITIZE}': use address or thread")
+endif()

@@ -1,0 +1,51 @@
+// The PID space of a sandbox: virtual ids, unique and never reused while anything can still hold them, beside the host ids
+// that realise them on this workstation. Threads and processes share one space, as in the kernel (pid_namespaces(7)).
+//
+// Always holds: at most one virtual id a live host id, and the reverse. A host id that still names a process group or a
+// session after its leader has died keeps its entry (the kernel does not reuse the number either, kernel/pid.c).
+// Safe to use from any thread.
+#pragma once
+
+#include <shared_mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace beam::ns {
+
+class PidSpace {
+ public:
+  // `limit` is exclusive, as /proc/sys/kernel/pid_max is; numbering wraps below it, to `kFirstAfterWrap`.
+  explicit PidSpace(pid_t limit = 4194304);
+
+  // Gives `host` the next free virtual id. A stale entry for a reused host id is dropped first.
+  VirtualPid allocate(HostPid host);
+  // Gives `host` a chosen virtual id (thaw). False when that id is taken by another live host id.
+  [[nodiscard]] bool bind(HostPid host, VirtualPid virtual_pid);
+  void release(HostPid host);
+  // The process has died but its id still names a group or a session: translated on, until the host id is used again.
+  void retire(HostPid host);
+
+  // 0 when unknown: outside the sandbox.
+  [[nodiscard]] VirtualPid to_virtual(HostPid host) const;
+  [[nodiscard]] HostPid to_host(VirtualPid virtual_pid) const;
+  // The id that allocate() would give last: what /proc/loadavg shows.
+  [[nodiscard]] VirtualPid last() const;
+  // Numbering continues after `last` (thaw).
+  void set_last(VirtualPid last);
+
+ private:
+  static constexpr pid_t kFirstAfterWrap = 300;  // RESERVED_PIDS of kernel/pid.c
+  void drop(HostPid host);
+  void purge_retired();
+
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<HostPid, VirtualPid> to_virtual_;
+  std::unordered_map<VirtualPid, HostPid> to_host_;
+  std::vector<HostPid> retired_;
+  pid_t last_ = 0;
+  pid_t limit_;
+};
+
+}  // namespace beam::ns
