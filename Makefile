@@ -44,7 +44,7 @@ asan: ## the tests on a build with AddressSanitizer and UndefinedBehaviorSanitiz
 tsan: ## the tests on a build with ThreadSanitizer, in build-thread/
 	@tests/harness/run --sanitize thread
 
-fuzz: ## run each fuzz target of tests/fuzz for FUZZ_SECONDS (default 60), built with libFuzzer in build-fuzz/
+fuzz: ## run each fuzz target of tests/fuzz for FUZZ_SECONDS (default 60), built with libFuzzer in build-fuzzer/
 	@.ci/deps build fuzz
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
