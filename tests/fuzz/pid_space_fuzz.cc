@@ -1,5 +1,5 @@
-// Any sequence of operations leaves PidSpace a bijection between the live host ids and their virtual ids, and agrees with
-// a plain model of it. An operation is two bytes: what to do, and the host id.
+// Any sequence of operations leaves PidSpace a bijection between the live host ids and their virtual ids, and agrees
+// with a plain model of it. An operation is two bytes: what to do, and the host id.
 #include <cstdint>
 #include <map>
 #include <set>
