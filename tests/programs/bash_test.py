@@ -27,7 +27,7 @@ def job_control(terminal):
     prompt(terminal)
     command(terminal, "echo status $?")
     command(terminal, "jobs")
-    command(terminal, "jobs -l | sed 's/[0-9][0-9]* Stop/PID Stop/'")
+    command(terminal, "jobs -l | sed 's/ *[0-9][0-9]* Stop/ PID Stop/'")
     command(terminal, "bg")
     command(terminal, "jobs")
     command(terminal, "kill %1; wait %1; echo status $?")
@@ -95,7 +95,7 @@ def job_control(terminal):
     command(terminal, "echo status $?")
     # A trap runs for a ^C at the prompt's command; a subshell's ^C ends only it.
     command(terminal, "trap 'echo caught' INT")
-    terminal.send("(trap - INT; echo READY; exec sleep 1000)\n")
+    terminal.send(f"(trap - INT; exec {SLEEPER})\n")
     terminal.expect("READY\r\n")
     terminal.send("\x03")
     prompt(terminal)
