@@ -54,12 +54,13 @@ class Answer {
   bool close_on_exec_ = false;
 };
 
-// A call in an answer thread. The caller waits in the kernel; no signal interrupts it (WAIT_KILLABLE), only death does.
+// A call whose caller waits: in the kernel for an answer thread, where no signal interrupts it (WAIT_KILLABLE), or in a
+// ptrace stop. Only death ends the wait.
 struct AnswerCall {
   Shared& shared;
   const Caller& caller;
-  const seccomp_notif& notification;
-  int listener;
+  int listener = -1;  // -1: in a ptrace stop
+  std::uint64_t notification = 0;
 
   [[nodiscard]] GuestMemory memory() const { return GuestMemory(caller.tid); }
   // True while the caller still waits: whatever was read of it before this said true was its own.

@@ -94,6 +94,7 @@ class FilterBuilder {
         emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(call->deny_errno));
         return;
       case Strategy::kAnswer:
+      case Strategy::kAnswerAtStop:
       case Strategy::kRewrite:
         break;
     }

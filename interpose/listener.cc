@@ -116,7 +116,7 @@ void ListenerPool::serve(Listener& listener) {
     }
     RawArgs args;
     std::memcpy(args.data(), notification.data.args, sizeof notification.data.args);
-    AnswerCall context{shared_, *caller, notification, fd};
+    AnswerCall context{shared_, *caller, fd, notification.id};
     std::string traced;
     std::uint64_t began = 0;
     const bool tracing = shared_.trace.wants(*call);
@@ -163,7 +163,9 @@ void ListenerPool::serve(Listener& listener) {
   }
 }
 
-bool AnswerCall::still_waits() const { return ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &notification.id) == 0; }
+bool AnswerCall::still_waits() const {
+  return listener < 0 || ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &notification) == 0;
+}
 
 void Tracer::escalate(HostPid tid, long number, int listener, std::uint64_t notification) {
   Task* task = shared_.tasks.find(tid);

@@ -67,9 +67,7 @@ const ListRegistration kSignalsAndTime{
 const ListRegistration kProcess{
     ALLOW(exit),          ALLOW(exit_group),   ALLOW(sched_yield),  ALLOW(getcpu),       ALLOW(getrusage),
     ALLOW(getrlimit),     ALLOW(setrlimit),    ALLOW(getuid),       ALLOW(geteuid),      ALLOW(getgid),
-    ALLOW(getegid),       ALLOW(getresuid),    ALLOW(getresgid),    ALLOW(getgroups),    ALLOW(setuid),
-    ALLOW(setgid),        ALLOW(setreuid),     ALLOW(setregid),     ALLOW(setresuid),    ALLOW(setresgid),
-    ALLOW(setfsuid),      ALLOW(setfsgid),     ALLOW(setgroups),    ALLOW(capset),       ALLOW(personality),
+    ALLOW(getegid),       ALLOW(getresuid),    ALLOW(getresgid),    ALLOW(getgroups),    ALLOW(personality),
     ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
     ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),

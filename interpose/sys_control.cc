@@ -26,6 +26,23 @@ BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_
   return Answer::result(0);
 }
 
+// credentials(7): the kernel keeps them. Remembered is only that they may differ from the supervisor's.
+Answer change_credentials(const AnswerCall& call) {
+  call.caller.process->credentials_changed = true;
+  return Answer::pass();
+}
+
+BEAM_SYSCALL(setuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setreuid, Strategy::kAnswer, unsigned, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setregid, Strategy::kAnswer, unsigned, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setresuid, Strategy::kAnswer, unsigned, unsigned, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setresgid, Strategy::kAnswer, unsigned, unsigned, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setfsuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
+BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) { return change_credentials(call); }
+BEAM_SYSCALL(capset, Strategy::kAnswer, RemotePtr<void>, RemotePtr<void>) { return change_credentials(call); }
+
 struct HeaderCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
 };

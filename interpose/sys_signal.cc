@@ -22,7 +22,7 @@ siginfo_t info_from(const AnswerCall& call, int signal, int code) {
   info.si_code = code;
   info.si_pid = call.caller.process->vpid.value();
   info.si_uid = ::getuid();
-  if (::geteuid() == 0) {
+  if (call.caller.process->credentials_changed) {
     if (const auto ids = read_proc_credentials(call.caller.tid)) {
       info.si_uid = ids->real;
     }
@@ -30,9 +30,9 @@ siginfo_t info_from(const AnswerCall& call, int signal, int code) {
   return info;
 }
 
-// Run as root, the supervisor may signal everybody; the caller may not (kill(2)).
+// Run as root, the supervisor may signal everybody; a caller that has dropped its privileges may not (kill(2)).
 bool permitted(const AnswerCall& call, HostPid target, int signal) {
-  if (::geteuid() != 0 || target == call.caller.process->host) {
+  if (!call.caller.process->credentials_changed || target == call.caller.process->host) {
     return true;
   }
   const auto mine = read_proc_credentials(call.caller.tid);
@@ -113,7 +113,7 @@ Answer send_to_all(const AnswerCall& call, int signal, Wanted wanted) {
 
 bool valid_signal(int signal) { return signal >= 0 && signal <= 64; }
 
-BEAM_SYSCALL(kill, Strategy::kAnswer, PidArg pid, Signal signal) {
+BEAM_SYSCALL(kill, Strategy::kAnswerAtStop, PidArg pid, Signal signal) {
   if (!valid_signal(signal.value)) {
     return Answer::error(EINVAL);
   }
@@ -163,7 +163,7 @@ Answer send_to_thread(const AnswerCall& call, VirtualPid tgid, VirtualPid tid, S
   return sent == 0 ? Answer::result(0) : Answer::error(errno);
 }
 
-BEAM_SYSCALL(tgkill, Strategy::kAnswer, PidArg group, PidArg thread, Signal signal) {
+BEAM_SYSCALL(tgkill, Strategy::kAnswerAtStop, PidArg group, PidArg thread, Signal signal) {
   if (group.value <= 0 || thread.value <= 0 || !valid_signal(signal.value)) {
     return Answer::error(EINVAL);
   }
@@ -171,7 +171,7 @@ BEAM_SYSCALL(tgkill, Strategy::kAnswer, PidArg group, PidArg thread, Signal sign
                         info_from(call, signal.value, kSentByTgkill));
 }
 
-BEAM_SYSCALL(tkill, Strategy::kAnswer, PidArg thread, Signal signal) {
+BEAM_SYSCALL(tkill, Strategy::kAnswerAtStop, PidArg thread, Signal signal) {
   if (thread.value <= 0 || !valid_signal(signal.value)) {
     return Answer::error(EINVAL);
   }
@@ -183,7 +183,7 @@ BEAM_SYSCALL(tkill, Strategy::kAnswer, PidArg thread, Signal signal) {
 // Only a process itself may claim a kernel's code, so such a one is queued by the caller (escalated).
 bool claims_kernel_code(const siginfo_t& info) { return info.si_code >= 0 || info.si_code == SI_TKILL; }
 
-BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswer, PidArg pid, Signal signal, RemotePtr<siginfo_t> pointer) {
+BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal, RemotePtr<siginfo_t> pointer) {
   siginfo_t info{};
   if (call.memory().read(pointer, info) != 0) {
     return Answer::error(EFAULT);
@@ -220,7 +220,7 @@ BEAM_ESCALATED(rt_sigqueueinfo, PidArg pid, Signal signal, RemotePtr<siginfo_t> 
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_SYSCALL(rt_tgsigqueueinfo, Strategy::kAnswer, PidArg group, PidArg thread, Signal signal,
+BEAM_SYSCALL(rt_tgsigqueueinfo, Strategy::kAnswerAtStop, PidArg group, PidArg thread, Signal signal,
              RemotePtr<siginfo_t> pointer) {
   siginfo_t info{};
   if (call.memory().read(pointer, info) != 0) {

@@ -25,6 +25,7 @@ namespace beam::interpose {
 enum class Strategy {
   kAllow,    // nothing to translate: the kernel does it, and the filter lets it pass without a trap
   kAnswer,   // seccomp user notification: an answer thread does the work, or passes the call on, or escalates it
+  kAnswerAtStop,  // the same handler, but at a ptrace stop on the event thread: for calls that make the caller stop anyway
   kRewrite,  // a ptrace stop: the event thread changes arguments, and results at a second stop
   kDeny,     // an errno, decided by the filter alone
 };
@@ -96,6 +97,8 @@ struct StrategyTraits<Strategy::kAnswer> {
   using Result = Answer;
 };
 template <>
+struct StrategyTraits<Strategy::kAnswerAtStop> : StrategyTraits<Strategy::kAnswer> {};
+template <>
 struct StrategyTraits<Strategy::kRewrite> {
   using Call = RewriteCall;
   using Result = Rewrite;
@@ -135,7 +138,7 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   declaration.support = support;
   declaration.note = note;
   declaration.trap_when = std::move(trap_when);
-  if constexpr (kStrategy == Strategy::kAnswer) {
+  if constexpr (kStrategy == Strategy::kAnswer || kStrategy == Strategy::kAnswerAtStop) {
     declaration.answer = &Adapter<Handler>::run;
   } else {
     declaration.rewrite = &Adapter<Handler>::run;

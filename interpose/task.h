@@ -35,6 +35,8 @@ struct Process {
   // The parent as the kernel has it, refreshed when that one dies; 0 when it is outside the sandbox.
   HostPid parent;
   bool parent_known = false;
+  // It has called one of setuid(2)'s family or capset(2): until then its credentials are the supervisor's own.
+  std::atomic<bool> credentials_changed{false};
   bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
   std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
   std::shared_ptr<AddressSpace> space;

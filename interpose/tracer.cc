@@ -219,6 +219,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->parent = (clone->flags & CLONE_PARENT) != 0 ? parent.process->parent : parent.process->host;
     process->parent_known = (clone->flags & CLONE_PARENT) == 0 || parent.process->parent_known;
     process->dumpable_cleared = parent.process->dumpable_cleared.load();
+    process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
     } else {
@@ -298,7 +299,8 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
     return;
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
-  if (declaration == nullptr || declaration->rewrite == nullptr) {
+  const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
+  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered)) {
     resume(task, std::move(tracee));
     return;
   }
@@ -310,7 +312,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   const std::uint64_t began = tracing ? Trace::now() : 0;
   std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
   RewriteCall call(*this, shared_, task, tracee);
-  Rewrite rewrite = declaration->rewrite(call, args);
+  Rewrite rewrite = answered ? answer_at_stop(*declaration, call, args) : declaration->rewrite(call, args);
   switch (rewrite.kind()) {
     case Rewrite::Kind::kPass:
       if (tracing) {
@@ -334,6 +336,25 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       break;
   }
   resume(task, std::move(tracee));
+}
+
+Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args) {
+  const Task& task = call.task();
+  const Caller caller{task.tid, task.vtid, task.process};
+  AnswerCall context{shared_, caller};
+  const Answer answer = declaration.answer(context, args);
+  switch (answer.kind()) {
+    case Answer::Kind::kResult:
+      return Rewrite::skip(answer.value());
+    case Answer::Kind::kEscalate:
+      return declaration.rewrite(call, args);
+    case Answer::Kind::kPass:
+      break;
+    case Answer::Kind::kDescriptor:
+      BEAM_CHECK(answer.kind() != Answer::Kind::kDescriptor);  // only a notification can hand a descriptor over
+      break;
+  }
+  return Rewrite::pass();
 }
 
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {

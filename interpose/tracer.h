@@ -22,6 +22,7 @@
 #include "interpose/call.h"
 #include "interpose/listener.h"
 #include "interpose/shared.h"
+#include "interpose/syscall_table.h"
 #include "interpose/tracee.h"
 
 namespace beam::interpose {
@@ -60,6 +61,7 @@ class Tracer {
   void on_death(HostPid tid, int status);
   void on_process_death(const std::shared_ptr<Process>& process, int status);
   void enter_call(Task& task, StoppedTracee tracee);
+  Rewrite answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args);
   void leave_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
