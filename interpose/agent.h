@@ -1,0 +1,23 @@
+// Puts the agent's pages into an address space (interpose/agent/layout.h).
+#pragma once
+
+#include "interpose/task.h"
+#include "interpose/tracee.h"
+
+namespace beam::interpose {
+
+// At the exec event, before the program's first instruction: maps and fills the agent, announces Beam's vDSO in the
+// auxiliary vector on the stack, and lets the program start by way of the agent. Leaves the task stopped.
+// False when the task died, or has no kernel vDSO to borrow a system call instruction from; then it runs without.
+bool map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space);
+
+// The bytes of the agent's first page for an address space whose kernel vDSO stands at `kernel_vdso`.
+struct AgentPage {
+  unsigned char bytes[4096];
+};
+[[nodiscard]] AgentPage agent_page(std::uint64_t kernel_vdso, std::uint64_t entry, std::int64_t monotonic_offset,
+                                   std::int64_t boottime_offset);
+// Offset of a `syscall` instruction in the kernel's vDSO; 0 when there is none.
+[[nodiscard]] std::uint64_t kernel_vdso_syscall_offset();
+
+}  // namespace beam::interpose

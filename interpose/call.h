@@ -1,0 +1,162 @@
+// What a handler of a system call gets and gives, for each strategy.
+#pragma once
+
+#include <linux/seccomp.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "base/unique_fd.h"
+#include "interpose/guest_memory.h"
+#include "interpose/syscall_args.h"
+#include "interpose/task.h"
+#include "interpose/tracee.h"
+
+namespace beam::interpose {
+
+struct Shared;
+class Tracer;
+
+// The answer to a seccomp notification.
+class Answer {
+ public:
+  enum class Kind { kResult, kPass, kEscalate, kDescriptor };
+  // The call's result; a negative errno value is an error, as the kernel returns it.
+  static Answer result(std::int64_t value) { return Answer(Kind::kResult, value); }
+  static Answer error(int code) { return Answer(Kind::kResult, -code); }
+  // The kernel does it after all, with the caller's arguments.
+  static Answer pass() { return Answer(Kind::kPass, 0); }
+  // The event thread does it, by the call's BEAM_ESCALATED part.
+  static Answer escalate() { return Answer(Kind::kEscalate, 0); }
+  // The caller gets a new descriptor for `fd`, and its number as the result.
+  static Answer descriptor(UniqueFd fd, bool close_on_exec) {
+    Answer answer(Kind::kDescriptor, 0);
+    answer.fd_ = std::move(fd);
+    answer.close_on_exec_ = close_on_exec;
+    return answer;
+  }
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] std::int64_t value() const { return value_; }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] bool close_on_exec() const { return close_on_exec_; }
+
+ private:
+  Answer(Kind kind, std::int64_t value) : kind_(kind), value_(value) {}
+  Kind kind_;
+  std::int64_t value_;
+  UniqueFd fd_;
+  bool close_on_exec_ = false;
+};
+
+// A call whose caller waits: in the kernel for an answer thread, where no signal interrupts it (WAIT_KILLABLE), or in a
+// ptrace stop. Only death ends the wait.
+struct AnswerCall {
+  Shared& shared;
+  const Caller& caller;
+  int listener = -1;  // -1: in a ptrace stop
+  std::uint64_t notification = 0;
+
+  [[nodiscard]] GuestMemory memory() const { return GuestMemory(caller.tid); }
+  // True while the caller still waits: whatever was read of it before this said true was its own.
+  [[nodiscard]] bool still_waits() const;
+  // A copy of a descriptor of the caller (pidfd_getfd(2)); -errno in `error` when there is none.
+  [[nodiscard]] UniqueFd descriptor(GuestFd fd, int& error) const;
+};
+
+class ExitCall;
+
+// What must be remembered between a call's entry and its exit.
+class CallInProgress {
+ public:
+  virtual ~CallInProgress() = default;
+  // The kernel is done: translate results. Not run when the call is about to be restarted.
+  virtual void at_exit(ExitCall& call) = 0;
+  // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
+  // but rax, rcx and r11), and so that a restarted call starts from virtual names again.
+  std::array<std::optional<std::uint64_t>, 6> saved;
+  std::uint32_t slots = 0;  // of the agent's pages, given back at exit
+  std::string text;         // name and arguments as the program gave them, when the call is traced
+  long number = -1;
+  std::uint64_t began = 0;
+};
+
+class Rewrite {
+ public:
+  enum class Kind { kPass, kUntilExit, kSkip };
+  static Rewrite pass() { return Rewrite(Kind::kPass); }
+  static Rewrite until_exit(std::unique_ptr<CallInProgress> call) {
+    Rewrite rewrite(Kind::kUntilExit);
+    rewrite.call_ = std::move(call);
+    return rewrite;
+  }
+  // The kernel does not run the call; its result is `value`.
+  static Rewrite skip(std::int64_t value) {
+    Rewrite rewrite(Kind::kSkip);
+    rewrite.value_ = value;
+    return rewrite;
+  }
+  static Rewrite error(int code) { return skip(-code); }
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] std::int64_t value() const { return value_; }
+  std::unique_ptr<CallInProgress> take_call() { return std::move(call_); }
+
+ private:
+  explicit Rewrite(Kind kind) : kind_(kind) {}
+  Kind kind_;
+  std::int64_t value_ = 0;
+  std::unique_ptr<CallInProgress> call_;
+};
+
+// A call at its entry stop, on the event thread.
+class RewriteCall {
+ public:
+  RewriteCall(Tracer& tracer, Shared& shared, Task& task, StoppedTracee& tracee)
+      : tracer_(tracer), shared_(shared), task_(task), tracee_(tracee) {}
+  [[nodiscard]] Tracer& tracer() const { return tracer_; }
+  [[nodiscard]] Shared& shared() const { return shared_; }
+  [[nodiscard]] Task& task() const { return task_; }
+  [[nodiscard]] StoppedTracee& tracee() const { return tracee_; }
+  [[nodiscard]] GuestMemory memory() const { return tracee_.memory(); }
+  // Changes argument `index`; the old value returns at exit.
+  void set_arg(CallInProgress& call, std::size_t index, std::uint64_t value);
+  // Puts bytes where only this call reads them, and gives the address. 0 when no slot is free: answer ENOMEM.
+  [[nodiscard]] std::uint64_t put(CallInProgress& call, const void* bytes, std::size_t size);
+
+ private:
+  Tracer& tracer_;
+  Shared& shared_;
+  Task& task_;
+  StoppedTracee& tracee_;
+};
+
+// A call at its exit stop.
+class ExitCall {
+ public:
+  ExitCall(Tracer& tracer, Shared& shared, Task& task, StoppedTracee& tracee)
+      : tracer_(tracer), shared_(shared), task_(task), tracee_(tracee) {}
+  [[nodiscard]] Tracer& tracer() const { return tracer_; }
+  [[nodiscard]] Shared& shared() const { return shared_; }
+  [[nodiscard]] Task& task() const { return task_; }
+  [[nodiscard]] StoppedTracee& tracee() const { return tracee_; }
+  [[nodiscard]] GuestMemory memory() const { return tracee_.memory(); }
+  [[nodiscard]] std::int64_t result() const;
+  void set_result(std::int64_t value);
+
+ private:
+  Tracer& tracer_;
+  Shared& shared_;
+  Task& task_;
+  StoppedTracee& tracee_;
+};
+
+// The number of argument `index`'s register in user_regs_struct.
+[[nodiscard]] unsigned long long& arg_register(user_regs_struct& regs, std::size_t index);
+
+}  // namespace beam::interpose

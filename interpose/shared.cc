@@ -1,0 +1,65 @@
+#include "interpose/shared.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "interpose/proc_stat.h"
+
+namespace beam::interpose {
+namespace {
+
+pid_t workstation_pid_limit() {
+  pid_t limit = 32768;
+  std::ifstream("/proc/sys/kernel/pid_max") >> limit;
+  return limit;
+}
+
+}  // namespace
+
+Shared::Shared(EngineOptions engine_options, Observer& owner)
+    : options(std::move(engine_options)),
+      observer(owner),
+      pids(workstation_pid_limit()),
+      trace(options.trace_fd, options.trace_classes),
+      host_name_(options.host_name) {}
+
+std::string Shared::host_name() const {
+  const std::lock_guard lock(name_mutex_);
+  return host_name_;
+}
+
+void Shared::set_host_name(std::string name) {
+  const std::lock_guard lock(name_mutex_);
+  host_name_ = std::move(name);
+}
+
+std::shared_ptr<Process> Shared::process(VirtualPid vpid) const {
+  const HostPid host = pids.to_host(vpid);
+  if (host == HostPid()) {
+    return nullptr;
+  }
+  if (const auto caller = tasks.caller(host)) {
+    return caller->process;
+  }
+  return tasks.process(host);
+}
+
+VirtualPid Shared::parent_of(Process& process) {
+  HostPid parent;
+  {
+    const std::shared_lock lock(tasks.mutex());
+    if (process.parent_known) {
+      return pids.to_virtual(process.parent);
+    }
+  }
+  const auto stat = read_proc_stat(process.host);
+  parent = stat ? stat->ppid : HostPid();
+  const std::unique_lock lock(tasks.mutex());
+  process.parent = parent;
+  process.parent_known = true;
+  const VirtualPid vpid = pids.to_virtual(parent);
+  // An orphan that came to the supervisor itself has the sandbox's init for a parent in the view.
+  return vpid == VirtualPid() && !process.spawned ? VirtualPid(1) : vpid;
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,41 @@
+// What the event thread and the answer threads of one sandbox share.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+
+#include "interpose/engine.h"
+#include "interpose/task.h"
+#include "interpose/trace.h"
+#include "ns/pid_space.h"
+
+namespace beam::interpose {
+
+class Tracer;
+
+struct Shared {
+  Shared(EngineOptions engine_options, Observer& owner);
+
+  const EngineOptions options;
+  Observer& observer;
+  TaskTable tasks;
+  ns::PidSpace pids;
+  Trace trace;
+  Tracer* tracer = nullptr;
+
+  // The name that uname(2) shows; sethostname(2) changes it.
+  [[nodiscard]] std::string host_name() const;
+  void set_host_name(std::string name);
+
+  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or null.
+  [[nodiscard]] std::shared_ptr<Process> process(VirtualPid vpid) const;
+  // The virtual parent of a process: 0 for one that was started from outside.
+  [[nodiscard]] VirtualPid parent_of(Process& process);
+
+ private:
+  mutable std::mutex name_mutex_;
+  std::string host_name_;
+};
+
+}  // namespace beam::interpose

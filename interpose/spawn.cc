@@ -1,0 +1,233 @@
+// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by its
+// own hand, and executed.
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "interpose/filter.h"
+#include "interpose/tracer.h"
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
+namespace beam::interpose {
+namespace {
+
+constexpr unsigned long kTraceOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+                                        PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT |
+                                        PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
+
+// What the child tells its supervisor: where its listener is, or which step failed.
+struct Report {
+  int step;
+  int value;  // listener's descriptor, or errno
+};
+enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors, kPrivileges, kFilter, kExec };
+
+const char* step_name(int step) {
+  switch (step) {
+    case kSession: return "setsid";
+    case kTerminal: return "make its standard input the controlling terminal";
+    case kDirectory: return "enter working directory";
+    case kDescriptors: return "set up descriptors";
+    case kPrivileges: return "set no_new_privs";
+    case kFilter: return "install the seccomp filter";
+    default: return "execute";
+  }
+}
+
+struct ChildPlan {
+  const SpawnRequest& request;
+  const std::vector<char*>& argv;
+  const std::vector<char*>& envp;
+  const sock_fprog& program;
+  int control;  // a socket to the supervisor
+};
+
+// Runs in the child: async-signal-safe calls only, as the supervisor has threads (fork(2)).
+[[noreturn]] void run_child(const ChildPlan& plan) {
+  const auto fail = [&](int step) {
+    const Report report{step, errno};
+    (void)::write(plan.control, &report, sizeof report);
+    ::_exit(127);
+  };
+  const SpawnRequest& request = plan.request;
+  char go = 0;
+  if (::read(plan.control, &go, 1) != 1) {
+    ::_exit(127);
+  }
+  if (request.new_session && ::setsid() < 0) {
+    fail(kSession);
+  }
+  if (request.controlling_terminal && ::ioctl(request.stdio[0], TIOCSCTTY, 0) != 0) {
+    fail(kTerminal);
+  }
+  if (!request.working_directory.empty() && ::chdir(request.working_directory.c_str()) != 0) {
+    fail(kDirectory);
+  }
+  // Out of the way first, so that no source is overwritten before it has been copied.
+  constexpr int kParked = 512;
+  const int kept = 3 + static_cast<int>(request.inherit.size());
+  for (int i = 0; i < kept; ++i) {
+    const int from = i < 3 ? request.stdio[static_cast<std::size_t>(i)] : request.inherit[static_cast<std::size_t>(i - 3)];
+    if (::dup2(from, kParked + i) < 0) {
+      fail(kDescriptors);
+    }
+  }
+  if (::dup2(plan.control, kParked + kept) < 0) {
+    fail(kDescriptors);
+  }
+  for (int i = 0; i < kept; ++i) {
+    ::dup2(kParked + i, i);
+  }
+  const int control = kept;
+  if (::dup3(kParked + kept, control, O_CLOEXEC) < 0) {
+    fail(kDescriptors);
+  }
+  ::syscall(SYS_close_range, static_cast<unsigned>(control + 1), ~0U, 0);
+  const auto report_and_exit = [&](int step) {
+    const Report report{step, errno};
+    (void)::write(control, &report, sizeof report);
+    ::_exit(127);
+  };
+  ::umask(request.umask);
+  for (int signal = 1; signal <= 64; ++signal) {
+    struct sigaction action {};
+    action.sa_handler = SIG_DFL;
+    ::sigaction(signal, &action, nullptr);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    report_and_exit(kPrivileges);
+  }
+  const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+                            &plan.program);
+  if (listener < 0) {
+    report_and_exit(kFilter);
+  }
+  const Report report{kListening, static_cast<int>(listener)};
+  if (::write(control, &report, sizeof report) != sizeof report || ::read(control, &go, 1) != 1) {
+    ::_exit(127);
+  }
+  ::close(static_cast<int>(listener));
+  ::execve(request.path.c_str(), plan.argv.data(), plan.envp.data());
+  report_and_exit(kExec);
+  ::_exit(127);
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> list;
+  list.reserve(strings.size() + 1);
+  for (const auto& text : strings) {
+    list.push_back(const_cast<char*>(text.c_str()));
+  }
+  list.push_back(nullptr);
+  return list;
+}
+
+}  // namespace
+
+Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return Error::from_errno("make a socket pair for " + request.path);
+  }
+  UniqueFd ours(sockets[0]);
+  UniqueFd theirs(sockets[1]);
+  const auto argv = pointers(request.argv);
+  const auto envp = pointers(request.envp);
+  static const std::vector<sock_filter> filter = build_filter(SyscallTable::instance());
+  const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return Error::from_errno("fork for " + request.path);
+  }
+  if (pid == 0) {
+    run_child({request, argv, envp, program, theirs.get()});
+  }
+  theirs.reset();
+  const auto give_up = [&](Error error) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, __WALL);
+    return error;
+  };
+  // Seized with all options at once: from here on it cannot outlive the supervisor.
+  if (::ptrace(PTRACE_SEIZE, pid, nullptr, kTraceOptions) != 0) {
+    return give_up(Error::from_errno("trace " + request.path)
+                       .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
+  }
+  const auto host = HostPid(pid);
+  auto process = std::make_shared<Process>();
+  process->host = host;
+  process->spawned = true;
+  process->parent_known = true;
+  process->space = std::make_shared<AddressSpace>();
+
+  // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
+  const auto until_report = [&](Report& report) -> bool {
+    // The child neither forks nor stops before its exec, so waiting on the socket alone is safe.
+    return ::recv(ours.get(), &report, sizeof report, 0) == static_cast<ssize_t>(sizeof report);
+  };
+  const char go = 1;
+  Report report{};
+  if (::write(ours.get(), &go, 1) != 1 || !until_report(report)) {
+    return give_up(Error(ECHILD, "start " + request.path));
+  }
+  if (report.step != kListening) {
+    return give_up(Error(report.value, std::string(step_name(report.step)) + " " +
+                                           (report.step == kDirectory ? request.working_directory : request.path)));
+  }
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  UniqueFd listener(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), report.value, 0)));
+  if (!listener) {
+    return give_up(Error::from_errno("take over the seccomp listener of " + request.path));
+  }
+  ::fcntl(listener.get(), F_SETFD, FD_CLOEXEC);
+  listeners_.add(std::move(listener));
+  if (::write(ours.get(), &go, 1) != 1) {
+    return give_up(Error(ECHILD, "start " + request.path));
+  }
+  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the task
+  // table know it, so that the calls of Beam's own code are not translated.
+  for (;;) {
+    int status = 0;
+    if (::waitpid(pid, &status, __WALL) != pid) {
+      return Error::from_errno("wait for " + request.path);
+    }
+    if (!WIFSTOPPED(status)) {
+      int code = ECHILD;
+      if (::recv(ours.get(), &report, sizeof report, MSG_DONTWAIT) == static_cast<ssize_t>(sizeof report)) {
+        code = report.value;
+      }
+      return Error(code, "execute " + request.path);
+    }
+    if ((status >> 16) == PTRACE_EVENT_EXEC) {
+      const VirtualPid vpid = shared_.pids.allocate(host);
+      process->vpid = vpid;
+      shared_.tasks.add_process(process);
+      Task& task = shared_.tasks.add(host, vpid, process);
+      on_exec(task, StoppedTracee(host));
+      return Spawned{vpid, host};
+    }
+    ::ptrace(PTRACE_CONT, pid, nullptr, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
+  }
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,86 @@
+// Calls with nothing to translate: they carry no name of a process, or one that the kernel resolves for the caller itself.
+#include "interpose/syscall_numbers.h"
+#include "interpose/syscall_table.h"
+
+namespace beam::interpose {
+namespace {
+
+#define ALLOW(name) AllowedCall{SYS_##name, #name}
+
+const ListRegistration kMemory{
+    ALLOW(mmap),       ALLOW(mprotect),  ALLOW(munmap),           ALLOW(brk),
+    ALLOW(mremap),     ALLOW(msync),     ALLOW(mincore),          ALLOW(madvise),
+    ALLOW(mlock),      ALLOW(mlock2),    ALLOW(munlock),          ALLOW(mlockall),
+    ALLOW(munlockall), ALLOW(mseal),     ALLOW(remap_file_pages), ALLOW(pkey_alloc),
+    ALLOW(pkey_free),  ALLOW(mbind),     ALLOW(pkey_mprotect),    ALLOW(get_mempolicy),
+    ALLOW(set_mempolicy), ALLOW(set_mempolicy_home_node), ALLOW(membarrier), ALLOW(map_shadow_stack),
+    ALLOW(process_madvise), ALLOW(process_mrelease),
+};
+
+const ListRegistration kDescriptors{
+    ALLOW(read),      ALLOW(write),        ALLOW(close),           ALLOW(lseek),       ALLOW(pread64),
+    ALLOW(pwrite64),  ALLOW(readv),        ALLOW(writev),          ALLOW(preadv),      ALLOW(pwritev),
+    ALLOW(preadv2),   ALLOW(pwritev2),     ALLOW(fstat),           ALLOW(poll),        ALLOW(ppoll),
+    ALLOW(select),    ALLOW(pselect6),     ALLOW(epoll_create),    ALLOW(epoll_create1), ALLOW(epoll_ctl),
+    ALLOW(epoll_wait), ALLOW(epoll_pwait), ALLOW(epoll_pwait2),    ALLOW(pipe),        ALLOW(pipe2),
+    ALLOW(dup),       ALLOW(dup2),         ALLOW(dup3),            ALLOW(sendfile),    ALLOW(splice),
+    ALLOW(tee),       ALLOW(vmsplice),     ALLOW(copy_file_range), ALLOW(flock),       ALLOW(fsync),
+    ALLOW(fdatasync), ALLOW(sync_file_range), ALLOW(ftruncate),    ALLOW(fallocate),   ALLOW(fadvise64),
+    ALLOW(readahead), ALLOW(fchmod),       ALLOW(fchown),          ALLOW(fsetxattr),   ALLOW(fgetxattr),
+    ALLOW(flistxattr), ALLOW(fremovexattr), ALLOW(fstatfs),        ALLOW(getdents),    ALLOW(getdents64),
+    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(signalfd),
+    ALLOW(signalfd4), ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
+    ALLOW(inotify_init1), ALLOW(inotify_rm_watch), ALLOW(memfd_create), ALLOW(pidfd_getfd), ALLOW(io_setup),
+    ALLOW(io_destroy), ALLOW(io_getevents), ALLOW(io_submit),      ALLOW(io_cancel),   ALLOW(io_pgetevents),
+    ALLOW(syncfs),    ALLOW(cachestat),    ALLOW(file_getattr),    ALLOW(file_setattr),
+};
+
+// Paths that change or watch the file system: the workstation's own, until the mount view resolves them.
+const ListRegistration kPaths{
+    ALLOW(rename),     ALLOW(renameat),    ALLOW(renameat2),    ALLOW(mkdir),        ALLOW(mkdirat),
+    ALLOW(rmdir),      ALLOW(creat),       ALLOW(link),         ALLOW(linkat),       ALLOW(unlink),
+    ALLOW(unlinkat),   ALLOW(symlink),     ALLOW(symlinkat),    ALLOW(chmod),        ALLOW(fchmodat),
+    ALLOW(fchmodat2),  ALLOW(chown),       ALLOW(lchown),       ALLOW(fchownat),     ALLOW(truncate),
+    ALLOW(utime),      ALLOW(utimes),      ALLOW(futimesat),    ALLOW(utimensat),    ALLOW(mknod),
+    ALLOW(mknodat),    ALLOW(setxattr),    ALLOW(lsetxattr),    ALLOW(getxattr),     ALLOW(lgetxattr),
+    ALLOW(listxattr),  ALLOW(llistxattr),  ALLOW(removexattr),  ALLOW(lremovexattr), ALLOW(setxattrat),
+    ALLOW(getxattrat), ALLOW(listxattrat), ALLOW(removexattrat), ALLOW(inotify_add_watch), ALLOW(chroot),
+    ALLOW(umask),      ALLOW(sync),        ALLOW(ustat),        ALLOW(sysfs),        ALLOW(name_to_handle_at),
+    ALLOW(statmount),  ALLOW(listmount),
+};
+
+const ListRegistration kSockets{
+    ALLOW(socket),      ALLOW(socketpair), ALLOW(connect),     ALLOW(accept),  ALLOW(accept4),
+    ALLOW(bind),        ALLOW(listen),     ALLOW(getsockname), ALLOW(getpeername), ALLOW(shutdown),
+    ALLOW(sendto),      ALLOW(recvfrom),   ALLOW(setsockopt),  ALLOW(sendmsg), ALLOW(sendmmsg),
+    ALLOW(recvmsg),     ALLOW(recvmmsg),
+};
+
+const ListRegistration kSignalsAndTime{
+    ALLOW(rt_sigaction),  ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),    ALLOW(rt_sigpending), ALLOW(rt_sigsuspend),
+    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(clock_nanosleep), ALLOW(alarm),
+    ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_settime),   ALLOW(timer_gettime), ALLOW(timer_getoverrun),
+    ALLOW(timer_delete),  ALLOW(clock_gettime),  ALLOW(clock_getres),    ALLOW(gettimeofday),  ALLOW(time),
+    ALLOW(times),         ALLOW(restart_syscall), ALLOW(adjtimex),       ALLOW(clock_adjtime),
+};
+
+const ListRegistration kProcess{
+    ALLOW(exit),          ALLOW(exit_group),   ALLOW(sched_yield),  ALLOW(getcpu),       ALLOW(getrusage),
+    ALLOW(getrlimit),     ALLOW(setrlimit),    ALLOW(getuid),       ALLOW(geteuid),      ALLOW(getgid),
+    ALLOW(getegid),       ALLOW(getresuid),    ALLOW(getresgid),    ALLOW(getgroups),    ALLOW(personality),
+    ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
+    ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
+    ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),
+    ALLOW(landlock_restrict_self), ALLOW(futex), ALLOW(seccomp), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
+};
+
+const ListRegistration kIpc{
+    ALLOW(shmget),  ALLOW(shmat),       ALLOW(shmdt),         ALLOW(semget),          ALLOW(semop),
+    ALLOW(semtimedop), ALLOW(msgget),   ALLOW(msgsnd),        ALLOW(msgrcv),          ALLOW(mq_open),
+    ALLOW(mq_unlink), ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
+};
+
+#undef ALLOW
+
+}  // namespace
+}  // namespace beam::interpose

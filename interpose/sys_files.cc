@@ -1,0 +1,214 @@
+// Descriptors that carry process ids: fcntl(2) owners and locks, ioctl_tty(2) groups, socket credentials (unix(7)).
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+
+#include "interpose/shared.h"
+#include "interpose/syscall_table.h"
+
+namespace beam::interpose {
+namespace {
+
+// --- owners of descriptors, for SIGIO and SIGURG ---
+
+// Positive: a process; negative: a group.
+Answer set_owner(const AnswerCall& call, int fd, int type, pid_t owner) {
+  f_owner_ex value{type == F_OWNER_TID ? F_OWNER_TID : type == F_OWNER_PGRP ? F_OWNER_PGRP : F_OWNER_PID, 0};
+  if (owner != 0) {
+    const HostPid host = call.shared.pids.to_host(VirtualPid(owner));
+    if (host == HostPid()) {
+      return Answer::error(ESRCH);
+    }
+    value.pid = host.value();
+  }
+  return ::fcntl(fd, F_SETOWN_EX, &value) == 0 ? Answer::result(0) : Answer::error(errno);
+}
+
+// The owner in virtual names; false with errno set when the kernel refuses.
+bool get_owner(const AnswerCall& call, int fd, f_owner_ex& owner) {
+  if (::fcntl(fd, F_GETOWN_EX, &owner) != 0) {
+    return false;
+  }
+  owner.pid = call.shared.pids.to_virtual(HostPid(owner.pid)).value();
+  return true;
+}
+
+pid_t signed_owner(const f_owner_ex& owner) { return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid; }
+
+struct LockQuery : CallInProgress {
+  std::uint64_t lock = 0;
+  void at_exit(ExitCall& call) override {
+    struct flock held {};
+    if (call.result() != 0 || call.memory().read(lock, &held, sizeof held) != 0 || held.l_type == F_UNLCK ||
+        held.l_pid <= 0) {
+      return;
+    }
+    held.l_pid = call.shared().pids.to_virtual(HostPid(held.l_pid)).value();
+    (void)call.memory().write(lock + offsetof(struct flock, l_pid), &held.l_pid, sizeof held.l_pid);
+  }
+};
+
+Answer owner_call(const AnswerCall& call, GuestFd fd, int command, std::uint64_t argument) {
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  if (!copy) {
+    return Answer::error(-error);
+  }
+  f_owner_ex owner{};
+  switch (command) {
+    case F_SETOWN: {
+      const auto value = static_cast<pid_t>(argument);
+      if (value == INT32_MIN) {
+        return Answer::error(EINVAL);
+      }
+      return set_owner(call, copy.get(), value < 0 ? F_OWNER_PGRP : F_OWNER_PID, std::abs(value));
+    }
+    case F_GETOWN:
+      return get_owner(call, copy.get(), owner) ? Answer::result(signed_owner(owner)) : Answer::error(errno);
+    case F_SETOWN_EX:
+      if (call.memory().read(argument, &owner, sizeof owner) != 0) {
+        return Answer::error(EFAULT);
+      }
+      if (owner.type != F_OWNER_TID && owner.type != F_OWNER_PID && owner.type != F_OWNER_PGRP) {
+        return Answer::error(EINVAL);
+      }
+      return set_owner(call, copy.get(), owner.type, owner.pid);
+    default:
+      if (!get_owner(call, copy.get(), owner)) {
+        return Answer::error(errno);
+      }
+      return call.memory().write(argument, &owner, sizeof owner) == 0 ? Answer::result(0) : Answer::error(EFAULT);
+  }
+}
+
+BEAM_SYSCALL_WHEN(fcntl, Strategy::kAnswer,
+                  (one_of(1, {F_GETLK, F_OFD_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX})), GuestFd fd,
+                  int command, std::uint64_t argument) {
+  if (command == F_GETLK || command == F_OFD_GETLK) {
+    // Whose lock it is depends on who asks: the caller has to.
+    return Answer::escalate();
+  }
+  return owner_call(call, fd, command, argument);
+}
+
+BEAM_ESCALATED(fcntl, GuestFd fd, int command, std::uint64_t argument) {
+  (void)fd, (void)command;
+  auto progress = std::make_unique<LockQuery>();
+  progress->lock = argument;
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- terminals: foreground group and session ---
+
+struct PidInMemory : CallInProgress {
+  std::uint64_t at = 0;
+  void at_exit(ExitCall& call) override {
+    pid_t host = 0;
+    if (call.result() != 0 || call.memory().read(at, &host, sizeof host) != 0 || host <= 0) {
+      return;
+    }
+    const pid_t shown = call.shared().pids.to_virtual(HostPid(host)).value();
+    (void)call.memory().write(at, &shown, sizeof shown);
+  }
+};
+
+struct GroupArgument : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
+
+constexpr std::uint64_t kFiosetown = 0x8901;   // asm-generic/sockios.h
+constexpr std::uint64_t kSiocspgrp = 0x8902;
+constexpr std::uint64_t kFiogetown = 0x8903;
+constexpr std::uint64_t kSiocgpgrp = 0x8904;
+
+BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
+                  (one_of(1, {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
+                  GuestFd fd, std::uint64_t request, std::uint64_t argument) {
+  switch (request) {
+    case TIOCSTI:
+      return Answer::error(EIO);  // as a kernel without legacy TIOCSTI answers (dev.tty.legacy_tiocsti)
+    case kFiosetown:
+    case kSiocspgrp: {
+      pid_t owner = 0;
+      if (call.memory().read(argument, &owner, sizeof owner) != 0) {
+        return Answer::error(EFAULT);
+      }
+      return owner_call(call, fd, F_SETOWN, static_cast<std::uint64_t>(static_cast<std::int64_t>(owner)));
+    }
+    case kFiogetown:
+    case kSiocgpgrp: {
+      int error = 0;
+      const UniqueFd copy = call.descriptor(fd, error);
+      f_owner_ex owner{};
+      if (!copy || !get_owner(call, copy.get(), owner)) {
+        return Answer::error(copy ? errno : -error);
+      }
+      const pid_t shown = signed_owner(owner);
+      return call.memory().write(argument, &shown, sizeof shown) == 0 ? Answer::result(0) : Answer::error(EFAULT);
+    }
+    default:
+      return Answer::escalate();  // the kernel judges by the caller's own controlling terminal
+  }
+}
+
+BEAM_ESCALATED(ioctl, GuestFd fd, std::uint64_t request, std::uint64_t argument) {
+  (void)fd;
+  if (request != TIOCSPGRP) {
+    auto progress = std::make_unique<PidInMemory>();
+    progress->at = argument;
+    return Rewrite::until_exit(std::move(progress));
+  }
+  pid_t group = 0;
+  if (call.memory().read(argument, &group, sizeof group) != 0) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<GroupArgument>();
+  const HostPid host = group > 0 ? call.shared().pids.to_host(VirtualPid(group)) : HostPid(group);
+  // A group that does not exist is still refused by the kernel, which checks the terminal first: 0 names none.
+  const pid_t named = host.value() != 0 ? host.value() : INT32_MAX;
+  const std::uint64_t copy = call.put(*progress, &named, sizeof named);
+  if (copy == 0) {
+    return Rewrite::error(ENOMEM);
+  }
+  call.set_arg(*progress, 2, copy);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- credentials of a connection's peer ---
+
+BEAM_SYSCALL_WHEN(getsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PEERCRED)}}), GuestFd fd,
+                  int level, int option, RemotePtr<void> value, RemotePtr<socklen_t> length) {
+  (void)level, (void)option;
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  if (!copy) {
+    return Answer::error(-error);
+  }
+  socklen_t size = 0;
+  if (call.memory().read(length, size) != 0) {
+    return Answer::error(EFAULT);
+  }
+  if (static_cast<int>(size) < 0) {
+    return Answer::error(EINVAL);
+  }
+  ucred peer{};
+  socklen_t got = sizeof peer;
+  if (::getsockopt(copy.get(), SOL_SOCKET, SO_PEERCRED, &peer, &got) != 0) {
+    return Answer::error(errno);
+  }
+  peer.pid = call.shared.pids.to_virtual(HostPid(peer.pid)).value();
+  got = std::min(size, got);
+  if (call.memory().write(value.address(), &peer, got) != 0 || call.memory().write(length, got) != 0) {
+    return Answer::error(EFAULT);
+  }
+  return Answer::result(0);
+}
+
+}  // namespace
+}  // namespace beam::interpose

@@ -1,0 +1,214 @@
+// Calls that give or take the ids of processes, groups and sessions: credentials(7).
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "interpose/shared.h"
+#include "interpose/syscall_table.h"
+
+namespace beam::interpose {
+namespace {
+
+BEAM_SYSCALL(getpid, Strategy::kAnswer) { return Answer::result(call.caller.process->vpid.value()); }
+
+BEAM_SYSCALL(gettid, Strategy::kAnswer) { return Answer::result(call.caller.vtid.value()); }
+
+BEAM_SYSCALL(getppid, Strategy::kAnswer) {
+  return Answer::result(call.shared.parent_of(*call.caller.process).value());
+}
+
+// The host id of a pid argument: the caller itself for 0. ESRCH for a name that nothing in the sandbox has.
+HostPid named(const AnswerCall& call, PidArg pid) {
+  return pid.value == 0 ? call.caller.process->host : call.shared.pids.to_host(VirtualPid(pid.value));
+}
+
+Answer virtual_or_error(const AnswerCall& call, pid_t host) {
+  return host < 0 ? Answer::error(errno) : Answer::result(call.shared.pids.to_virtual(HostPid(host)).value());
+}
+
+BEAM_SYSCALL(getpgid, Strategy::kAnswer, PidArg pid) {
+  const HostPid host = named(call, pid);
+  return host == HostPid() ? Answer::error(ESRCH) : virtual_or_error(call, ::getpgid(host.value()));
+}
+
+BEAM_SYSCALL(getpgrp, Strategy::kAnswer) { return virtual_or_error(call, ::getpgid(call.caller.process->host.value())); }
+
+BEAM_SYSCALL(getsid, Strategy::kAnswer, PidArg pid) {
+  const HostPid host = named(call, pid);
+  return host == HostPid() ? Answer::error(ESRCH) : virtual_or_error(call, ::getsid(host.value()));
+}
+
+// Nothing to translate in the result.
+struct PlainCall : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
+
+// The result is a host pid.
+struct PidResult : CallInProgress {
+  void at_exit(ExitCall& call) override {
+    if (call.result() > 0) {
+      const auto host = HostPid(static_cast<pid_t>(call.result()));
+      call.set_result(call.shared().pids.to_virtual(host).value());
+    }
+  }
+};
+
+BEAM_SYSCALL(setsid, Strategy::kRewrite) { return Rewrite::until_exit(std::make_unique<PidResult>()); }
+
+// The kernel writes no id here; it gives the caller's, which is known without asking it.
+BEAM_SYSCALL(set_tid_address, Strategy::kRewrite, RemotePtr<int> address) {
+  (void)address;
+  return Rewrite::until_exit(std::make_unique<PidResult>());
+}
+
+// One pid argument that 0 leaves to the caller.
+Rewrite with_pid(RewriteCall& call, std::size_t index, PidArg pid, int unknown = ESRCH) {
+  if (pid.value == 0) {
+    return Rewrite::pass();
+  }
+  const HostPid host = pid.value > 0 ? call.shared().pids.to_host(VirtualPid(pid.value)) : HostPid();
+  if (host == HostPid()) {
+    // The kernel's own order of checks (EINVAL, EFAULT before ESRCH) matters only for a pid that it can find.
+    return pid.value < 0 ? Rewrite::pass() : Rewrite::error(unknown);
+  }
+  auto progress = std::make_unique<PlainCall>();
+  call.set_arg(*progress, index, static_cast<std::uint64_t>(host.value()));
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// setpgid(0, 0) names nobody and passes.
+BEAM_SYSCALL_WHEN(setpgid, Strategy::kRewrite, (TrapWhen{{is_not(0, 0)}, {is_not(1, 0)}}), PidArg pid, PidArg group) {
+  if (group.value < 0 || pid.value < 0) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<PlainCall>();
+  if (pid.value != 0) {
+    const HostPid host = call.shared().pids.to_host(VirtualPid(pid.value));
+    if (host == HostPid()) {
+      return Rewrite::error(ESRCH);
+    }
+    call.set_arg(*progress, 0, static_cast<std::uint64_t>(host.value()));
+  }
+  if (group.value != 0) {
+    const HostPid host = call.shared().pids.to_host(VirtualPid(group.value));
+    if (host == HostPid()) {
+      return Rewrite::error(EPERM);
+    }
+    call.set_arg(*progress, 1, static_cast<std::uint64_t>(host.value()));
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+#define PID_NOT_SELF(index) (TrapWhen{{is_not(index, 0)}})
+
+BEAM_SYSCALL_WHEN(sched_setparam, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<sched_param> param) {
+  (void)param;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_getparam, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<sched_param> param) {
+  (void)param;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_setscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, int policy,
+                  RemotePtr<sched_param> param) {
+  (void)policy, (void)param;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_getscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid) { return with_pid(call, 0, pid); }
+BEAM_SYSCALL_WHEN(sched_rr_get_interval, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> interval) {
+  (void)interval;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_setaffinity, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, std::uint64_t size,
+                  RemotePtr<void> mask) {
+  (void)size, (void)mask;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_getaffinity, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, std::uint64_t size,
+                  RemotePtr<void> mask) {
+  (void)size, (void)mask;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_setattr, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> attr, unsigned flags) {
+  (void)attr, (void)flags;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(sched_getattr, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> attr, unsigned size,
+                  unsigned flags) {
+  (void)attr, (void)size, (void)flags;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(prlimit64, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, int resource, RemotePtr<void> fresh,
+                  RemotePtr<void> old) {
+  (void)resource, (void)fresh, (void)old;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(get_robust_list, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> head,
+                  RemotePtr<void> size) {
+  (void)head, (void)size;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(migrate_pages, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, std::uint64_t nodes,
+                  RemotePtr<void> from, RemotePtr<void> to) {
+  (void)nodes, (void)from, (void)to;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL_WHEN(move_pages, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, std::uint64_t count,
+                  RemotePtr<void> pages, RemotePtr<void> nodes, RemotePtr<void> status, int flags) {
+  (void)count, (void)pages, (void)nodes, (void)status, (void)flags;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL(process_vm_readv, Strategy::kRewrite, PidArg pid, RemotePtr<void> local, std::uint64_t locals,
+             RemotePtr<void> remote, std::uint64_t remotes, std::uint64_t flags) {
+  (void)local, (void)locals, (void)remote, (void)remotes, (void)flags;
+  return with_pid(call, 0, pid);
+}
+BEAM_SYSCALL(process_vm_writev, Strategy::kRewrite, PidArg pid, RemotePtr<void> local, std::uint64_t locals,
+             RemotePtr<void> remote, std::uint64_t remotes, std::uint64_t flags) {
+  (void)local, (void)locals, (void)remote, (void)remotes, (void)flags;
+  return with_pid(call, 0, pid);
+}
+
+BEAM_SYSCALL(kcmp, Strategy::kRewrite, PidArg first, PidArg second, int type, std::uint64_t a, std::uint64_t b) {
+  (void)type, (void)a, (void)b;
+  const HostPid one = call.shared().pids.to_host(VirtualPid(first.value));
+  const HostPid two = call.shared().pids.to_host(VirtualPid(second.value));
+  if (one == HostPid() || two == HostPid()) {
+    return Rewrite::error(ESRCH);
+  }
+  auto progress = std::make_unique<PlainCall>();
+  call.set_arg(*progress, 0, static_cast<std::uint64_t>(one.value()));
+  call.set_arg(*progress, 1, static_cast<std::uint64_t>(two.value()));
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// setpriority(2) and ioprio_set(2) of a user would reach that user's processes outside the sandbox.
+Rewrite with_priority_target(RewriteCall& call, int which, PidArg who, int user) {
+  if (which == user) {
+    return Rewrite::error(EPERM);
+  }
+  return with_pid(call, 1, who);
+}
+
+BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, PID_NOT_SELF(1), int which, PidArg who) {
+  return which == PRIO_USER ? Rewrite::pass() : with_pid(call, 1, who);
+}
+BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which, PidArg who,
+                  int priority) {
+  (void)priority;
+  return with_priority_target(call, which, who, PRIO_USER);
+}
+constexpr int kIoprioWhoUser = 3;  // linux/ioprio.h
+BEAM_SYSCALL_WHEN(ioprio_get, Strategy::kRewrite, PID_NOT_SELF(1), int which, PidArg who) {
+  return which == kIoprioWhoUser ? Rewrite::pass() : with_pid(call, 1, who);
+}
+BEAM_SYSCALL_WHEN(ioprio_set, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, kIoprioWhoUser)}}), int which,
+                  PidArg who, int priority) {
+  (void)priority;
+  return with_priority_target(call, which, who, kIoprioWhoUser);
+}
+
+}  // namespace
+}  // namespace beam::interpose

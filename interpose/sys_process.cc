@@ -1,0 +1,205 @@
+// Making, executing and waiting for processes: clone(2), execve(2), wait(2), pidfd_open(2).
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "interpose/clone.h"
+#include "interpose/shared.h"
+#include "interpose/syscall_table.h"
+#include "interpose/tracer.h"
+
+namespace beam::interpose {
+
+void CloneInProgress::at_exit(ExitCall& call) {
+  if (call.result() > 0 && child != VirtualPid()) {
+    call.set_result(child.value());
+  }
+}
+
+std::unique_ptr<CloneInProgress> clone_seen_at_event(StoppedTracee& tracee) {
+  const user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return nullptr;
+  }
+  auto progress = std::make_unique<CloneInProgress>();
+  progress->number = static_cast<long>(regs->orig_rax);
+  switch (progress->number) {
+    case SYS_clone:
+      progress->flags = regs->rdi;
+      progress->parent_tid = regs->rdx;
+      progress->child_tid = regs->r10;
+      break;
+    case SYS_vfork:
+      progress->flags = CLONE_VM | CLONE_VFORK;
+      break;
+    default:
+      break;
+  }
+  return progress;
+}
+
+namespace {
+
+constexpr std::uint64_t kNamespaceFlags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                          CLONE_NEWPID | CLONE_NEWNET;
+constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
+
+// fork and vfork name nobody; the result is translated at the exit that follows their event.
+const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}, AllowedCall{SYS_vfork, "vfork"}};
+
+// A plain fork needs no stop at entry: its child's memory is its own, and holds the right id before the child runs. Where
+// memory is shared, the kernel must not write the host's id at all.
+BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
+                  (TrapWhen{{is_not(0, 0, CLONE_PARENT_SETTID)},
+                            {is_not(0, 0, CLONE_VM), is_not(0, 0, CLONE_CHILD_SETTID)},
+                            {is_not(0, 0, kNamespaceFlags | CLONE_UNTRACED | CLONE_PTRACE)}}),
+                  CloneFlags flags, RemotePtr<void> stack, RemotePtr<pid_t> parent_tid, RemotePtr<pid_t> child_tid,
+                  std::uint64_t tls) {
+  (void)stack, (void)tls;
+  if ((flags.value & kNamespaceFlags) != 0) {
+    return Rewrite::error(EPERM);
+  }
+  auto progress = std::make_unique<CloneInProgress>();
+  progress->flags = flags.value;
+  progress->parent_tid = parent_tid.address();
+  progress->child_tid = child_tid.address();
+  progress->settid_by_us = true;
+  std::uint64_t kept = flags.value & ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  if ((flags.value & CLONE_PIDFD) != 0 && (flags.value & CLONE_PARENT_SETTID) != 0) {
+    return Rewrite::error(EINVAL);  // both would use the same pointer; the kernel refuses it too
+  }
+  call.set_arg(*progress, 0, kept);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uint64_t size) {
+  // Sizes as the kernel checks them (copy_clone_args_from_user): unknown tails must be zero.
+  if (size > 4096) {
+    return Rewrite::error(E2BIG);
+  }
+  if (size < CLONE_ARGS_SIZE_VER0) {
+    return Rewrite::error(EINVAL);
+  }
+  std::byte bytes[4096];
+  if (const int error = call.memory().read(pointer.address(), bytes, size); error != 0) {
+    return Rewrite::error(error);
+  }
+  clone_args args{};
+  std::memcpy(&args, bytes, std::min<std::size_t>(size, sizeof args));
+  if ((args.flags & kNamespaceFlags) != 0) {
+    return Rewrite::error(EPERM);
+  }
+  if ((args.flags & CLONE_UNTRACED) != 0 || size > sizeof args || args.set_tid != 0) {
+    // What the kernel would refuse, or what an unprivileged caller never gets: it says so itself.
+    if ((args.flags & CLONE_UNTRACED) == 0) {
+      return Rewrite::pass();
+    }
+  }
+  auto progress = std::make_unique<CloneInProgress>();
+  progress->flags = args.flags;
+  progress->parent_tid = args.parent_tid;
+  progress->child_tid = args.child_tid;
+  progress->settid_by_us = true;
+  args.flags &= ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  std::memcpy(bytes, &args, std::min<std::size_t>(size, sizeof args));
+  const std::uint64_t copy = call.put(*progress, bytes, size);
+  if (copy == 0) {
+    return Rewrite::error(ENOSYS);  // no agent in this address space: programs fall back to clone
+  }
+  call.set_arg(*progress, 0, copy);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- wait ---
+
+struct Wait4 : CallInProgress {
+  void at_exit(ExitCall& call) override {
+    if (call.result() <= 0) {
+      return;
+    }
+    const auto host = HostPid(static_cast<pid_t>(call.result()));
+    call.set_result(call.shared().pids.to_virtual(host).value());
+    call.tracer().forget_zombie(host);
+  }
+};
+
+BEAM_SYSCALL(wait4, Strategy::kRewrite, PidArg pid, RemotePtr<int> status, int options, RemotePtr<void> usage) {
+  (void)status, (void)options, (void)usage;
+  auto progress = std::make_unique<Wait4>();
+  if (pid.value > 0 || (pid.value < -1 && pid.value != INT32_MIN)) {
+    const HostPid host = call.shared().pids.to_host(VirtualPid(std::abs(pid.value)));
+    if (host == HostPid()) {
+      return Rewrite::error((options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0
+                                ? EINVAL
+                                : ECHILD);
+    }
+    const pid_t value = pid.value > 0 ? host.value() : -host.value();
+    call.set_arg(*progress, 0, static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+struct WaitId : CallInProgress {
+  std::uint64_t info = 0;
+  bool reaps = true;
+  void at_exit(ExitCall& call) override {
+    if (call.result() != 0 || info == 0) {
+      return;
+    }
+    const std::uint64_t at = info + offsetof(siginfo_t, si_pid);
+    pid_t pid = 0;
+    if (call.memory().read(at, &pid, sizeof pid) != 0 || pid == 0) {
+      return;
+    }
+    const pid_t shown = call.shared().pids.to_virtual(HostPid(pid)).value();
+    (void)call.memory().write(at, &shown, sizeof shown);
+    if (reaps) {
+      call.tracer().forget_zombie(HostPid(pid));
+    }
+  }
+};
+
+BEAM_SYSCALL(waitid, Strategy::kRewrite, int which, PidArg id, RemotePtr<siginfo_t> info, int options,
+             RemotePtr<void> usage) {
+  (void)usage;
+  auto progress = std::make_unique<WaitId>();
+  progress->info = info.address();
+  progress->reaps = (options & WNOWAIT) == 0;
+  if ((which == P_PID || which == P_PGID) && id.value > 0) {
+    const HostPid host = call.shared().pids.to_host(VirtualPid(id.value));
+    if (host == HostPid()) {
+      const bool valid = (options & (WEXITED | WSTOPPED | WCONTINUED)) != 0;
+      return Rewrite::error(valid ? ECHILD : EINVAL);
+    }
+    call.set_arg(*progress, 1, static_cast<std::uint64_t>(host.value()));
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- pidfd_open: a descriptor for a process of the sandbox only ---
+
+BEAM_SYSCALL(pidfd_open, Strategy::kAnswer, PidArg pid, unsigned flags) {
+  constexpr unsigned kKnown = O_NONBLOCK | O_EXCL;  // PIDFD_NONBLOCK, PIDFD_THREAD
+  if ((flags & ~kKnown) != 0 || pid.value <= 0) {
+    return Answer::error(EINVAL);
+  }
+  const HostPid host = call.shared.pids.to_host(VirtualPid(pid.value));
+  if (host == HostPid()) {
+    return Answer::error(ESRCH);
+  }
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, host.value(), flags)));
+  if (!fd) {
+    return Answer::error(errno);
+  }
+  return Answer::descriptor(std::move(fd), true);
+}
+
+}  // namespace
+}  // namespace beam::interpose

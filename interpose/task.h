@@ -1,0 +1,102 @@
+// Threads and processes of the sandbox, as far as the interposer must remember what the kernel will not tell later.
+//
+// Owns: nothing outside itself. Changed by the event thread only, under TaskTable's mutex; answer threads read under it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "interpose/agent/layout.h"
+
+namespace beam::interpose {
+
+class CallInProgress;
+
+// One address space, shared by the threads of a process and by CLONE_VM children until they exec.
+struct AddressSpace {
+  bool agent_mapped = false;
+  std::uint64_t kernel_vdso = 0;                 // where the kernel's own vDSO stands
+  std::uint32_t slots_in_use = 0;                // one bit a slot of the agent's pages
+};
+
+struct Process {
+  HostPid host;
+  VirtualPid vpid;
+  // The parent as the kernel has it, refreshed when that one dies; 0 when it is outside the sandbox.
+  HostPid parent;
+  bool parent_known = false;
+  // It has called one of setuid(2)'s family or capset(2): until then its credentials are the supervisor's own.
+  std::atomic<bool> credentials_changed{false};
+  bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
+  std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
+  std::shared_ptr<AddressSpace> space;
+  int threads = 0;
+};
+
+enum class RunState {
+  kNew,        // known from its parent's event, first stop not seen yet
+  kRunning,
+  kGroupStop,  // listening in a group stop
+  kHeld,       // kept stopped by the interposer (quiesce)
+};
+
+struct Task {
+  HostPid tid;
+  VirtualPid vtid;
+  std::shared_ptr<Process> process;
+  RunState state = RunState::kNew;
+  // A system call between its entry and its exit stop.
+  std::unique_ptr<CallInProgress> call;
+  // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come
+  // through the filter; -1: none. A signal handler's calls may come in between.
+  std::atomic<long> escalated{-1};
+  std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
+  bool exiting = false;              // past its exit event
+};
+
+// What answer threads need of the caller, copied out so that no lock is held while a call is answered.
+struct Caller {
+  HostPid tid;
+  VirtualPid vtid;
+  std::shared_ptr<Process> process;
+  long escalated = -1;
+};
+
+class TaskTable {
+ public:
+  TaskTable();
+  ~TaskTable();
+
+  [[nodiscard]] std::optional<Caller> caller(HostPid tid) const;
+  [[nodiscard]] std::shared_mutex& mutex() const { return mutex_; }
+
+  // For the event thread, which alone changes the table and so may look without the lock.
+  [[nodiscard]] Task* find(HostPid tid) const;
+  [[nodiscard]] std::shared_ptr<Process> process(HostPid host) const;
+  Task& add(HostPid tid, VirtualPid vtid, std::shared_ptr<Process> process);
+  void remove(HostPid tid);
+  // exec in a thread: the task takes over the leader's id, and every other task of the process is gone.
+  void become_leader(HostPid old_tid, HostPid leader, VirtualPid leader_vtid);
+  [[nodiscard]] const std::unordered_map<HostPid, std::unique_ptr<Task>>& tasks() const { return tasks_; }
+  [[nodiscard]] const std::unordered_map<HostPid, std::shared_ptr<Process>>& processes() const { return processes_; }
+  void add_process(const std::shared_ptr<Process>& process);
+  void remove_process(HostPid host);
+  [[nodiscard]] bool empty() const { return tasks_.empty() && processes_.empty(); }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<HostPid, std::unique_ptr<Task>> tasks_;
+  std::unordered_map<HostPid, std::shared_ptr<Process>> processes_;
+};
+
+}  // namespace beam::interpose

@@ -1,0 +1,168 @@
+#include "interpose/tracee.h"
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace beam::interpose {
+namespace {
+
+constexpr std::uint64_t kAllSignals = ~0ULL;
+
+template <typename Address, typename Data>
+long request(__ptrace_request what, HostPid tid, Address address, Data data) {
+  return ::ptrace(what, tid.value(), address, data);
+}
+
+}  // namespace
+
+StoppedTracee::StoppedTracee(StoppedTracee&& other) noexcept
+    : tid_(std::exchange(other.tid_, HostPid())),
+      regs_(other.regs_),
+      regs_read_(other.regs_read_),
+      regs_changed_(std::exchange(other.regs_changed_, false)) {}
+
+StoppedTracee& StoppedTracee::operator=(StoppedTracee&& other) noexcept {
+  tid_ = std::exchange(other.tid_, HostPid());
+  regs_ = other.regs_;
+  regs_read_ = other.regs_read_;
+  regs_changed_ = std::exchange(other.regs_changed_, false);
+  return *this;
+}
+
+user_regs_struct* StoppedTracee::regs() {
+  if (!regs_read_) {
+    if (request(PTRACE_GETREGS, tid_, nullptr, &regs_) != 0) {
+      return nullptr;
+    }
+    regs_read_ = true;
+  }
+  return &regs_;
+}
+
+bool StoppedTracee::flush_regs() {
+  if (!regs_changed_) {
+    return true;
+  }
+  regs_changed_ = false;
+  return request(PTRACE_SETREGS, tid_, nullptr, &regs_) == 0;
+}
+
+std::optional<std::uint64_t> StoppedTracee::event_message() const {
+  unsigned long message = 0;
+  if (request(PTRACE_GETEVENTMSG, tid_, nullptr, &message) != 0) {
+    return std::nullopt;
+  }
+  return message;
+}
+
+std::optional<siginfo_t> StoppedTracee::siginfo() const {
+  siginfo_t info{};
+  if (request(PTRACE_GETSIGINFO, tid_, nullptr, &info) != 0) {
+    return std::nullopt;
+  }
+  return info;
+}
+
+bool StoppedTracee::set_siginfo(const siginfo_t& info) const {
+  return request(PTRACE_SETSIGINFO, tid_, nullptr, &info) == 0;
+}
+
+std::optional<std::uint64_t> StoppedTracee::signal_mask() const {
+  std::uint64_t mask = 0;
+  if (request(PTRACE_GETSIGMASK, tid_, sizeof mask, &mask) != 0) {
+    return std::nullopt;
+  }
+  return mask;
+}
+
+bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
+  return request(PTRACE_SETSIGMASK, tid_, sizeof mask, &mask) == 0;
+}
+
+// The exit event is only peeked at: it belongs to the event loop, as every death does.
+bool StoppedTracee::step(bool& stop_request_used) {
+  if (!flush_regs() || request(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) {
+    return false;
+  }
+  regs_read_ = false;
+  siginfo_t peek{};
+  if (::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL) != 0 ||
+      peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
+    return false;
+  }
+  int status = 0;
+  if (::waitpid(tid_.value(), &status, __WALL) < 0 || !WIFSTOPPED(status)) {
+    return false;
+  }
+  stop_request_used |= (status >> 16) == PTRACE_EVENT_STOP;
+  return true;
+}
+
+bool StoppedTracee::request_stop() const { return request(PTRACE_INTERRUPT, tid_, nullptr, nullptr) == 0; }
+
+// With every signal blocked a step can only end in its own trap, in a stop request that was under way, or in death. A stop
+// request that was used up here is asked for again at the end: a group stop must not be lost (PTRACE_INTERRUPT reports it
+// anew, kernel/signal.c do_jobctl_trap).
+Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
+                                           const std::array<std::uint64_t, 6>& args) {
+  const auto gone = [this] { return Error(ESRCH, "system call in task " + std::to_string(tid_.value())); };
+  if (regs() == nullptr) {
+    return gone();
+  }
+  const auto mask = signal_mask();
+  if (!mask || !set_signal_mask(kAllSignals)) {
+    return gone();
+  }
+  const user_regs_struct saved = regs_;
+  user_regs_struct call = saved;
+  call.rip = gadget;
+  call.rax = static_cast<std::uint64_t>(number);
+  call.orig_rax = ~0ULL;  // no restart logic of the interrupted call may apply to the new one
+  call.rdi = args[0];
+  call.rsi = args[1];
+  call.rdx = args[2];
+  call.r10 = args[3];
+  call.r8 = args[4];
+  call.r9 = args[5];
+  if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
+    return gone();
+  }
+  bool stop_request_used = false;
+  do {
+    if (!step(stop_request_used) || request(PTRACE_GETREGS, tid_, nullptr, &call) != 0) {
+      return gone();
+    }
+  } while (call.rip == gadget);
+  regs_ = saved;
+  regs_read_ = true;
+  regs_changed_ = true;
+  if (!set_signal_mask(*mask)) {
+    return gone();
+  }
+  if (stop_request_used) {
+    request_stop();
+  }
+  return static_cast<std::int64_t>(call.rax);
+}
+
+bool StoppedTracee::resume(Resume how, int signal) && {
+  const HostPid tid = tid_;
+  if (!flush_regs()) {
+    tid_ = HostPid();
+    return false;
+  }
+  tid_ = HostPid();
+  const auto data = static_cast<std::uint64_t>(signal);
+  switch (how) {
+    case Resume::kContinue: return request(PTRACE_CONT, tid, nullptr, data) == 0;
+    case Resume::kToSyscallStop: return request(PTRACE_SYSCALL, tid, nullptr, data) == 0;
+    case Resume::kSingleStep: return request(PTRACE_SINGLESTEP, tid, nullptr, data) == 0;
+    case Resume::kListen: return request(PTRACE_LISTEN, tid, nullptr, 0) == 0;
+  }
+  return false;
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,544 @@
+#include "interpose/tracer.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "interpose/agent.h"
+#include "interpose/clone.h"
+#include "interpose/proc_stat.h"
+#include "interpose/robust_list.h"
+#include "interpose/signal_info.h"
+#include "interpose/syscall_table.h"
+
+namespace beam::interpose {
+namespace {
+
+// Interrupts the event thread's wait. Chosen from the real-time range, whose upper end no library claims.
+int wake_signal() { return SIGRTMAX - 1; }
+
+constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
+
+bool is_group_stop_signal(int signal) {
+  return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+}  // namespace
+
+Tracer::Tracer(Shared& shared) : shared_(shared), listeners_(shared) {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigaction(wake_signal(), &action, nullptr);  // no SA_RESTART: the point is EINTR
+  thread_ = std::thread([this] { run(); });
+}
+
+Tracer::~Tracer() {
+  post([this](Tracer&) {
+    kill_all();
+    quit_ = true;
+  });
+  thread_.join();
+}
+
+void Tracer::post(std::function<void(Tracer&)> work) {
+  const auto ran = std::make_shared<std::atomic<bool>>(false);
+  {
+    const std::lock_guard lock(mutex_);
+    posted_.push_back([ran, work = std::move(work)](Tracer& tracer) {
+      ran->store(true);
+      work(tracer);
+    });
+  }
+  work_arrived_.notify_one();
+  if (std::this_thread::get_id() == thread_.get_id()) {
+    return;
+  }
+  // A wake that comes just before the wait begins is lost, so it is repeated until the work has been taken.
+  while (!ran->load()) {
+    ::pthread_kill(thread_.native_handle(), wake_signal());
+    for (int i = 0; i < 20 && !ran->load(); ++i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+}
+
+void Tracer::run_and_wait(const std::function<void(Tracer&)>& work) {
+  std::mutex done_mutex;
+  std::condition_variable done_changed;
+  bool done = false;
+  post([&](Tracer& tracer) {
+    work(tracer);
+    // Notified under the lock: the waiter, and with it the condition variable, may be gone right after.
+    const std::lock_guard lock(done_mutex);
+    done = true;
+    done_changed.notify_one();
+  });
+  std::unique_lock lock(done_mutex);
+  done_changed.wait(lock, [&] { return done; });
+}
+
+bool Tracer::drain_posted() {
+  for (;;) {
+    std::function<void(Tracer&)> work;
+    {
+      const std::lock_guard lock(mutex_);
+      if (posted_.empty()) {
+        return true;
+      }
+      work = std::move(posted_.front());
+      posted_.pop_front();
+    }
+    work(*this);
+  }
+}
+
+void Tracer::run() {
+  for (;;) {
+    drain_posted();
+    int status = 0;
+    const pid_t pid = ::waitpid(-1, &status, __WALL);
+    if (pid > 0) {
+      handle(HostPid(pid), status);
+      continue;
+    }
+    if (errno == ECHILD) {
+      if (quit_) {
+        return;
+      }
+      std::unique_lock lock(mutex_);
+      work_arrived_.wait(lock, [this] { return !posted_.empty(); });
+    }
+  }
+}
+
+void Tracer::handle(HostPid tid, int status) {
+  if (WIFEXITED(status) || WIFSIGNALED(status)) {
+    on_death(tid, status);
+    return;
+  }
+  if (!WIFSTOPPED(status)) {
+    return;
+  }
+  StoppedTracee tracee(tid);
+  const int signal = WSTOPSIG(status);
+  const int event = status >> 16;
+  Task* task = shared_.tasks.find(tid);
+  if (task == nullptr) {
+    if (event == PTRACE_EVENT_STOP) {
+      // Its parent's event has not come yet; until then it stays stopped.
+      early_.insert(tid);
+      return;
+    }
+    std::move(tracee).resume(Resume::kContinue, event == 0 ? signal : 0);
+    return;
+  }
+  if (killing_) {
+    ::syscall(SYS_tgkill, task->process->host.value(), tid.value(), SIGKILL);
+  }
+  switch (event) {
+    case 0:
+      if (signal == kSyscallStop) {
+        on_syscall_stop(*task, std::move(tracee));
+      } else {
+        on_signal(*task, std::move(tracee), signal);
+      }
+      return;
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+      on_new_child(*task, std::move(tracee));
+      return;
+    case PTRACE_EVENT_EXEC:
+      on_exec(*task, std::move(tracee));
+      return;
+    case PTRACE_EVENT_SECCOMP:
+      on_syscall_trace(*task, std::move(tracee));
+      return;
+    case PTRACE_EVENT_EXIT:
+      on_exit_event(*task, std::move(tracee));
+      return;
+    case PTRACE_EVENT_STOP:
+      on_event_stop(*task, std::move(tracee), signal);
+      return;
+    default:
+      resume(*task, std::move(tracee));
+      return;
+  }
+}
+
+// A task between a call's entry and exit, or with an escalated call still to restart, has to report system call stops.
+void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
+  task.state = RunState::kRunning;
+  const bool watch = task.call != nullptr || task.escalated.load(std::memory_order_relaxed) >= 0;
+  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
+}
+
+void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
+  if (task.state == RunState::kNew) {
+    start_child(task, std::move(tracee));
+    return;
+  }
+  if (is_group_stop_signal(signal)) {
+    task.state = RunState::kGroupStop;
+    std::move(tracee).resume(Resume::kListen);
+    return;
+  }
+  resume(task, std::move(tracee));
+}
+
+void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
+  const auto message = tracee.event_message();
+  if (!message) {
+    return;
+  }
+  const auto child = HostPid(static_cast<pid_t>(*message));
+  if (parent.call == nullptr) {
+    parent.call = clone_seen_at_event(tracee);
+    if (parent.call == nullptr) {
+      return;
+    }
+  }
+  auto* clone = dynamic_cast<CloneInProgress*>(parent.call.get());
+  BEAM_CHECK(clone != nullptr);
+  const VirtualPid vtid = shared_.pids.allocate(child);
+  clone->child = vtid;
+  std::shared_ptr<Process> process = parent.process;
+  if ((clone->flags & CLONE_THREAD) == 0) {
+    process = std::make_shared<Process>();
+    process->host = child;
+    process->vpid = vtid;
+    process->parent = (clone->flags & CLONE_PARENT) != 0 ? parent.process->parent : parent.process->host;
+    process->parent_known = (clone->flags & CLONE_PARENT) == 0 || parent.process->parent_known;
+    process->dumpable_cleared = parent.process->dumpable_cleared.load();
+    process->credentials_changed = parent.process->credentials_changed.load();
+    if ((clone->flags & CLONE_VM) != 0) {
+      process->space = parent.process->space;
+    } else {
+      process->space = std::make_shared<AddressSpace>(*parent.process->space);
+      process->space->slots_in_use = 0;
+    }
+    shared_.tasks.add_process(process);
+  }
+  if ((clone->flags & CLONE_PARENT_SETTID) != 0 && clone->settid_by_us) {
+    (void)tracee.memory().write(clone->parent_tid, &vtid, sizeof(pid_t));
+  }
+  if (early_dead_.erase(child) != 0) {
+    // It was killed before it could report itself. Its parent can still wait for it.
+    if (process != parent.process) {
+      ++zombies_;
+    }
+  } else {
+    Task& task = shared_.tasks.add(child, vtid, process);
+    if ((clone->flags & CLONE_CHILD_SETTID) != 0) {
+      task.settid_address = clone->child_tid;
+    }
+    if (early_.erase(child) != 0) {
+      start_child(task, StoppedTracee(child));
+    }
+  }
+  resume(parent, std::move(tracee));
+}
+
+void Tracer::start_child(Task& task, StoppedTracee tracee) {
+  if (task.settid_address != 0) {
+    // With CLONE_CHILD_SETTID the kernel has written, or was kept from writing, the host's id there.
+    (void)tracee.memory().write(task.settid_address, &task.vtid, sizeof(pid_t));
+    task.settid_address = 0;
+  }
+  task.state = RunState::kRunning;
+  std::move(tracee).resume(Resume::kContinue);
+}
+
+void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
+  const auto message = tracee.event_message();
+  if (!message) {
+    return;
+  }
+  Task* task = &stopped;
+  const auto former = HostPid(static_cast<pid_t>(*message));
+  const HostPid leader = tracee.tid();
+  if (former != leader) {
+    // The event comes under the leader's id; the table still has the caller under its own.
+    Task* caller = shared_.tasks.find(former);
+    if (caller != nullptr) {
+      const VirtualPid vpid = caller->process->vpid;
+      shared_.tasks.become_leader(former, leader, vpid);
+      shared_.pids.release(former);
+      task = shared_.tasks.find(leader);
+    }
+  }
+  if (task->call != nullptr) {
+    task->call.reset();
+  }
+  task->escalated.store(-1, std::memory_order_relaxed);
+  task->settid_address = 0;
+  Process& process = *task->process;
+  {
+    const std::unique_lock lock(shared_.tasks.mutex());
+    process.space = std::make_shared<AddressSpace>();
+    process.dumpable_cleared = false;
+  }
+  map_agent_at_exec(tracee, *process.space);
+  resume(*task, std::move(tracee));
+}
+
+void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(task, std::move(tracee)); }
+
+void Tracer::enter_call(Task& task, StoppedTracee tracee) {
+  user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return;
+  }
+  const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
+  const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
+  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered)) {
+    resume(task, std::move(tracee));
+    return;
+  }
+  RawArgs args{};
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    args[i] = arg_register(*regs, i);
+  }
+  const bool tracing = shared_.trace.wants(*declaration);
+  const std::uint64_t began = tracing ? Trace::now() : 0;
+  std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
+  RewriteCall call(*this, shared_, task, tracee);
+  Rewrite rewrite = answered ? answer_at_stop(*declaration, call, args) : declaration->rewrite(call, args);
+  switch (rewrite.kind()) {
+    case Rewrite::Kind::kPass:
+      if (tracing) {
+        shared_.trace.passed(task.vtid, text, began);
+      }
+      break;
+    case Rewrite::Kind::kSkip:
+      regs->orig_rax = ~0ULL;
+      regs->rax = static_cast<std::uint64_t>(rewrite.value());
+      tracee.set_regs_changed();
+      task.escalated.store(-1, std::memory_order_release);
+      if (tracing) {
+        shared_.trace.line(task.vtid, text, rewrite.value(), {}, began);
+      }
+      break;
+    case Rewrite::Kind::kUntilExit:
+      task.call = rewrite.take_call();
+      task.call->number = declaration->number;
+      task.call->began = began;
+      task.call->text = std::move(text);
+      break;
+  }
+  resume(task, std::move(tracee));
+}
+
+Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args) {
+  const Task& task = call.task();
+  const Caller caller{task.tid, task.vtid, task.process};
+  AnswerCall context{shared_, caller};
+  const Answer answer = declaration.answer(context, args);
+  switch (answer.kind()) {
+    case Answer::Kind::kResult:
+      return Rewrite::skip(answer.value());
+    case Answer::Kind::kEscalate:
+      return declaration.rewrite(call, args);
+    case Answer::Kind::kPass:
+      break;
+    case Answer::Kind::kDescriptor:
+      BEAM_CHECK(answer.kind() != Answer::Kind::kDescriptor);  // only a notification can hand a descriptor over
+      break;
+  }
+  return Rewrite::pass();
+}
+
+void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
+  if (task.call != nullptr) {
+    leave_call(task, tracee);
+    resume(task, std::move(tracee));
+    return;
+  }
+  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's call.
+  user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return;
+  }
+  __ptrace_syscall_info info{};
+  const long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tracee.tid().value(), sizeof info, &info);
+  const long escalated = task.escalated.load(std::memory_order_relaxed);
+  if (size > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY && static_cast<long>(regs->orig_rax) == escalated) {
+    enter_call(task, std::move(tracee));
+    return;
+  }
+  resume(task, std::move(tracee));
+}
+
+void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
+  const std::unique_ptr<CallInProgress> call = std::move(task.call);
+  release_slots(task, call->slots);
+  user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return;
+  }
+  for (std::size_t i = 0; i < call->saved.size(); ++i) {
+    if (call->saved[i]) {
+      arg_register(*regs, i) = *call->saved[i];
+      tracee.set_regs_changed();
+    }
+  }
+  const auto raw = static_cast<std::int64_t>(regs->rax);
+  const bool restarts = raw == -512 || raw == -513 || raw == -514 || raw == -516;  // include/linux/errno.h
+  ExitCall exit(*this, shared_, task, tracee);
+  if (!restarts) {
+    call->at_exit(exit);
+  }
+  if (!call->text.empty()) {
+    const std::int64_t result = exit.result();
+    shared_.trace.line(task.vtid, call->text, result, result != raw ? "host " + std::to_string(raw) : "", call->began);
+  }
+}
+
+void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
+
+void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
+  translate_delivered_signal(shared_, tracee);
+  resume(task, std::move(tracee), signal);
+}
+
+void Tracer::on_exit_event(Task& task, StoppedTracee tracee) {
+  task.exiting = true;
+  task.call.reset();
+  mark_robust_futexes(task, tracee.memory());
+  std::move(tracee).resume(Resume::kContinue);
+}
+
+void Tracer::on_death(HostPid tid, int status) {
+  early_.erase(tid);
+  Task* task = shared_.tasks.find(tid);
+  if (task == nullptr) {
+    const auto process = shared_.tasks.process(tid);
+    if (process != nullptr) {
+      // A zombie whose parent has died came to the supervisor, the reaper of those that no init of the sandbox takes.
+      shared_.pids.release(tid);
+      shared_.tasks.remove_process(tid);
+    } else {
+      early_dead_.insert(tid);
+    }
+    return;
+  }
+  const std::shared_ptr<Process> process = task->process;
+  shared_.tasks.remove(tid);
+  if (tid != process->host) {
+    shared_.pids.release(tid);
+  }
+  if (process->threads == 0) {
+    on_process_death(process, status);
+  }
+  adopt_orphans_of_dead_parents();
+}
+
+void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {
+  {
+    const std::unique_lock lock(shared_.tasks.mutex());
+    for (const auto& [host, other] : shared_.tasks.processes()) {
+      if (other->parent == process->host) {
+        other->parent_known = false;
+      }
+    }
+  }
+  const bool ours = process->spawned;
+  if (ours) {
+    shared_.pids.retire(process->host);
+    shared_.tasks.remove_process(process->host);
+    shared_.observer.on_exit(process->vpid, status);
+  } else if (++zombies_ > zombie_limit_) {
+    sweep_zombies();
+  }
+  if (shared_.tasks.tasks().empty()) {
+    shared_.observer.on_empty();
+  }
+}
+
+// Zombies leave the table when their parent's wait returns them; those that nobody waits for (SIGCHLD ignored, parent
+// dead) are looked for now and then.
+void Tracer::sweep_zombies() {
+  std::vector<HostPid> gone;
+  for (const auto& [host, process] : shared_.tasks.processes()) {
+    if (process->threads == 0) {
+      const auto stat = read_proc_stat(host);
+      if (!stat || stat->state != 'Z') {
+        gone.push_back(host);
+      }
+    }
+  }
+  for (const HostPid host : gone) {
+    forget_zombie(host);
+  }
+  zombie_limit_ = 64 + 2 * zombies_;
+}
+
+void Tracer::forget_zombie(HostPid host) {
+  const auto process = shared_.tasks.process(host);
+  if (process == nullptr || process->threads != 0) {
+    return;
+  }
+  shared_.tasks.remove_process(host);
+  if (zombies_ > 0) {
+    --zombies_;
+  }
+  if (::kill(-host.value(), 0) == 0 || errno == EPERM) {
+    shared_.pids.retire(host);
+  } else {
+    shared_.pids.release(host);
+  }
+}
+
+// A parent that was killed inside fork never reports its child. The child says whose it is.
+void Tracer::adopt_orphans_of_dead_parents() {
+  if (early_.empty()) {
+    return;
+  }
+  const std::vector<HostPid> waiting(early_.begin(), early_.end());
+  for (const HostPid child : waiting) {
+    const auto identity = read_proc_identity(child);
+    if (!identity) {
+      continue;
+    }
+    // While any task of the sandbox could still report it, its event may be on the way.
+    const bool thread = identity->tgid != child;
+    const HostPid relative = thread ? identity->tgid : identity->ppid;
+    const auto process = shared_.tasks.process(relative);
+    if (process != nullptr && process->threads > 0) {
+      continue;
+    }
+    early_.erase(child);
+    const VirtualPid vtid = shared_.pids.allocate(child);
+    auto own = process;
+    if (!thread || own == nullptr) {
+      own = std::make_shared<Process>();
+      own->host = identity->tgid;
+      own->vpid = vtid;
+      own->space = std::make_shared<AddressSpace>();
+      shared_.tasks.add_process(own);
+    }
+    Task& task = shared_.tasks.add(child, vtid, own);
+    start_child(task, StoppedTracee(child));
+  }
+}
+
+void Tracer::kill_all() {
+  killing_ = true;
+  for (const auto& [tid, task] : shared_.tasks.tasks()) {
+    ::kill(task->process->host.value(), SIGKILL);
+  }
+  for (const HostPid tid : early_) {
+    ::kill(tid.value(), SIGKILL);
+  }
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,86 @@
+// The event thread of a sandbox: the one tracer of all its tasks. It learns of every new task, exec, stop and death from
+// waitpid(2), keeps the task table, and does the calls that need a stop.
+//
+// Holds: a task that the table knows runs under PTRACE_O_EXITKILL; every ptrace stop is followed by exactly one resume, by
+// hold(), or by death. All of it runs on the event thread, but for post() and run_and_wait().
+#pragma once
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "interpose/call.h"
+#include "interpose/listener.h"
+#include "interpose/shared.h"
+#include "interpose/syscall_table.h"
+#include "interpose/tracee.h"
+
+namespace beam::interpose {
+
+class Tracer {
+ public:
+  explicit Tracer(Shared& shared);
+  ~Tracer();
+
+  // Runs `work` on the event thread soon; returns at once.
+  void post(std::function<void(Tracer&)> work);
+  // Runs `work` on the event thread and waits until it is done.
+  void run_and_wait(const std::function<void(Tracer&)>& work);
+
+  // --- on the event thread ---
+  [[nodiscard]] Shared& shared() { return shared_; }
+  Result<Spawned> spawn(const SpawnRequest& request);
+  void kill_all();
+  // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
+  void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
+  void release_slots(Task& task, std::uint32_t slots);
+  // A wait has returned this process to its parent: its ids are free, unless a group or session still carries them.
+  void forget_zombie(HostPid host);
+
+ private:
+  void run();
+  bool drain_posted();
+  void handle(HostPid tid, int status);
+  void on_event_stop(Task& task, StoppedTracee tracee, int signal);
+  void on_new_child(Task& parent, StoppedTracee tracee);
+  void on_exec(Task& task, StoppedTracee tracee);
+  void on_syscall_trace(Task& task, StoppedTracee tracee);
+  void on_syscall_stop(Task& task, StoppedTracee tracee);
+  void on_exit_event(Task& task, StoppedTracee tracee);
+  void on_signal(Task& task, StoppedTracee tracee, int signal);
+  void on_death(HostPid tid, int status);
+  void on_process_death(const std::shared_ptr<Process>& process, int status);
+  void enter_call(Task& task, StoppedTracee tracee);
+  Rewrite answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args);
+  void leave_call(Task& task, StoppedTracee& tracee);
+  void start_child(Task& task, StoppedTracee tracee);
+  void resume(Task& task, StoppedTracee tracee, int signal = 0);
+  void adopt_orphans_of_dead_parents();
+  void sweep_zombies();
+
+  Shared& shared_;
+  ListenerPool listeners_;
+  std::mutex mutex_;
+  std::condition_variable work_arrived_;
+  std::deque<std::function<void(Tracer&)>> posted_;
+  bool quit_ = false;
+  bool killing_ = false;
+  // Children whose first stop came before their parent's event, and those that died before it.
+  std::unordered_set<HostPid> early_;
+  std::unordered_set<HostPid> early_dead_;
+  std::size_t zombies_ = 0;
+  std::size_t zombie_limit_ = 64;
+  std::thread thread_;
+};
+
+}  // namespace beam::interpose
