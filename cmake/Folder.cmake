@@ -21,7 +21,7 @@ function(beam_folder name)
   if(tests AND BUILD_TESTING)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test ${left} beam_${name} GTest::gmock GTest::gtest_main)
-    add_test(NAME unit.${name} COMMAND ${name}_test)
+    beam_test(NAME unit.${name} COMMAND ${name}_test)
   endif()
 endfunction()
 

@@ -1,5 +1,6 @@
-# -DBEAM_SANITIZE=address|thread instruments Beam itself; guests and the vDSO are never instrumented.
-set(BEAM_SANITIZE "" CACHE STRING "address or thread")
+# -DBEAM_SANITIZE=address|thread|fuzzer instruments Beam itself; guests and the vDSO are never instrumented. fuzzer is
+# address with the coverage that libFuzzer steers by, and needs clang (tests/fuzz).
+set(BEAM_SANITIZE "" CACHE STRING "address, thread or fuzzer")
 add_library(beam_sanitize INTERFACE)
 if(BEAM_SANITIZE STREQUAL "address")
   target_compile_options(beam_sanitize INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
@@ -7,6 +8,12 @@ if(BEAM_SANITIZE STREQUAL "address")
 elseif(BEAM_SANITIZE STREQUAL "thread")
   target_compile_options(beam_sanitize INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(beam_sanitize INTERFACE -fsanitize=thread)
+elseif(BEAM_SANITIZE STREQUAL "fuzzer")
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "BEAM_SANITIZE=fuzzer needs clang's libFuzzer: set CMAKE_CXX_COMPILER=clang++, or run `make fuzz`")
+  endif()
+  target_compile_options(beam_sanitize INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer)
+  target_link_options(beam_sanitize INTERFACE -fsanitize=address,undefined)
 elseif(NOT BEAM_SANITIZE STREQUAL "")
-  message(FATAL_ERROR "BEAM_SANITIZE is '${BEAM_SANITIZE}': use address or thread")
+  message(FATAL_ERROR "BEAM_SANITIZE is '${BEAM_SANITIZE}': use address, thread or fuzzer")
 endif()

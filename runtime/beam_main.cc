@@ -1,37 +1,66 @@
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <condition_variable>
-#include <mutex>
+// The program `beam`: finds the verb and hands the rest of the command line to it.
 #include <unistd.h>
-#include <sys/wait.h>
-#include "interpose/engine.h"
-#include "base/log.h"
-using namespace beam;
-struct Obs : interpose::Observer {
-  std::mutex m; std::condition_variable c; bool done = false; int status = 0;
-  void on_exit(VirtualPid, int s) override { std::lock_guard l(m); done = true; status = s; c.notify_all(); }
-  void on_empty() override {}
-};
-int main(int argc, char** argv) {
-  (void)argc;
-  log::init();
-  Obs obs;
-  interpose::EngineOptions options;
-  if (getenv("BEAM_TRACE")) options.trace_fd = 2;
-  int code = 125;
-  {
-  auto engine = interpose::Engine::start(options, obs);
-  if (!engine.ok()) { fprintf(stderr, "beam: %s\n", engine.error().message().c_str()); return 125; }
-  interpose::SpawnRequest r;
-  r.path = argv[1];
-  for (char** a = argv + 1; *a; ++a) r.argv.push_back(*a);
-  for (char** e = environ; *e; ++e) r.envp.push_back(*e);
-  auto s = (*engine)->spawn(r);
-  if (!s.ok()) { fprintf(stderr, "beam: %s\n", s.error().message().c_str()); return 125; }
-  std::unique_lock l(obs.m);
-  obs.c.wait(l, [&] { return obs.done; });
-  code = WIFEXITED(obs.status) ? WEXITSTATUS(obs.status) : 128 + WTERMSIG(obs.status);
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/file_io.h"
+#include "runtime/verb.h"
+
+namespace {
+
+using namespace beam::runtime;
+
+int print_help() {
+  std::string text =
+      "Usage: beam VERB [OPTIONS] [ARGUMENTS]\n\nRuns unmodified programs in sandboxes that can move.\n\nVerbs:\n";
+  for (const Verb& verb : verbs()) {
+    std::string name = std::string("  ") + verb.name;
+    name.resize(14, ' ');
+    text += name + verb.summary + "\n";
   }
-  return code;
+  text += "\nOptions of every verb: --help, -q, -v, --log-level LEVEL. See `beam VERB --help`.\n";
+  return write_all(STDOUT_FILENO, text).ok() ? kExitDone : kExitFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  // Options of every verb may stand before it as well.
+  std::vector<std::string> options;
+  std::size_t at = 0;
+  while (at < words.size() && words[at].size() > 1 && words[at].front() == '-') {
+    const std::string& word = words[at];
+    if (word == "--help" || word == "-h") {
+      return print_help();
+    }
+    if (word == "--version") {
+      return verb_version({});
+    }
+    const bool with_value = word == "--log-level";
+    if (word != "-q" && word != "--quiet" && word != "-v" && word != "--verbose" && !with_value &&
+        !word.starts_with("--log-level=")) {
+      return fail(kExitUsage, word + ": unknown option; see: beam --help");
+    }
+    options.push_back(word);
+    ++at;
+    if (with_value && at < words.size()) {
+      options.push_back(words[at++]);
+    }
+  }
+  if (at == words.size()) {
+    return fail(kExitUsage, "no verb given; see: beam --help");
+  }
+  if (words[at] == "help") {
+    return print_help();
+  }
+  for (const Verb& verb : verbs()) {
+    if (words[at] == verb.name) {
+      options.insert(options.end(), words.begin() + static_cast<std::ptrdiff_t>(at) + 1, words.end());
+      return verb.main(options);
+    }
+  }
+  return fail(kExitUsage, words[at] + ": unknown verb; see: beam --help");
 }

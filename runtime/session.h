@@ -1,0 +1,73 @@
+// One client of a supervisor: reads its requests, queues what it is to hear.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <memory>
+#include <string_view>
+
+#include "base/ids.h"
+#include "runtime/channel.h"
+#include "runtime/console.h"
+
+namespace beam::runtime {
+
+class Supervisor;
+
+class Session : public ConsoleSink, public std::enable_shared_from_this<Session> {
+ public:
+  Session(asio::io_context& io, Supervisor& supervisor, UniqueFd socket);
+  ~Session() override;
+
+  // Begins to listen to the client.
+  void start();
+
+  template <typename Message>
+  void send(const Message& message) {
+    after_send(channel_.send(message));
+  }
+  // The last message; the connection ends once it has been taken.
+  template <typename Message>
+  void send_last(const Message& message) {
+    send(message);
+    closing_ = true;
+    close_if_done();
+  }
+
+  // What this client is about: the process that it started or attached to, and that one's terminal.
+  void follow(VirtualPid root, std::shared_ptr<Console> console, bool replay);
+  [[nodiscard]] VirtualPid followed() const { return followed_; }
+  // It hears of the end of the sandbox.
+  [[nodiscard]] bool waits_for_end() const { return waits_for_end_; }
+  void wait_for_end() { waits_for_end_ = true; }
+
+  void console_output(std::string_view bytes) override;
+  [[nodiscard]] bool congested() const override { return channel_.queued() > kQueueLimit; }
+
+  // Takes no notice of the client any more.
+  void close();
+
+ private:
+  static constexpr std::size_t kQueueLimit = 256U << 10U;
+
+  void wait_readable();
+  void wait_writable();
+  void read();
+  void handle(Frame frame);
+  Result<> dispatch(Frame& frame);
+  void after_send(const Result<>& result);
+  void close_if_done();
+
+  Supervisor& supervisor_;
+  Channel channel_;
+  asio::posix::stream_descriptor socket_;  // the channel's descriptor, for waiting only
+  std::shared_ptr<Console> console_;
+  VirtualPid followed_;
+  bool waits_for_end_ = false;
+  bool reading_ = false;
+  bool writing_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace beam::runtime

@@ -1,0 +1,90 @@
+// The verbs of `beam`: one file each (verb_NAME.cc), all in the table of verbs.cc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/record.h"
+
+namespace beam::runtime {
+
+// Exit statuses that the command line promises.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNotFreezable = 3;
+inline constexpr int kExitNoSuch = 4;
+inline constexpr int kExitDamaged = 5;
+inline constexpr int kExitBeamFailed = 125;
+
+struct Verb {
+  const char* name;
+  const char* summary;
+  int (*main)(const std::vector<std::string>& arguments);
+};
+
+std::span<const Verb> verbs();
+
+int verb_attach(const std::vector<std::string>& arguments);
+int verb_doctor(const std::vector<std::string>& arguments);
+int verb_exec(const std::vector<std::string>& arguments);
+int verb_kill(const std::vector<std::string>& arguments);
+int verb_logs(const std::vector<std::string>& arguments);
+int verb_prune(const std::vector<std::string>& arguments);
+int verb_ps(const std::vector<std::string>& arguments);
+int verb_rm(const std::vector<std::string>& arguments);
+int verb_run(const std::vector<std::string>& arguments);
+int verb_tree(const std::vector<std::string>& arguments);
+int verb_version(const std::vector<std::string>& arguments);
+int verb_wait(const std::vector<std::string>& arguments);
+
+// The command line of one verb. Every verb takes --help, -q, -v and --log-level.
+class VerbLine {
+ public:
+  // `usage` is what follows the verb's name; `usage_status` is the exit status for a wrong command line.
+  VerbLine(const char* verb, const char* summary, const char* usage, int usage_status);
+
+  CLI::App& app() { return app_; }
+  // From the first word after `positionals` others that is neither an option nor an option's value, words belong to a
+  // command: options behind it are the command's own.
+  void takes_command(std::size_t positionals) { command_after_ = positionals; }
+  [[nodiscard]] const std::vector<std::string>& command() const { return command_; }
+
+  // None: go on. Otherwise the verb ends with this status; help or the error has been printed.
+  std::optional<int> parse(std::vector<std::string> arguments);
+  // Says what is wrong with the command line; returns the status for that.
+  [[nodiscard]] int wrong_usage(const std::string& what) const;
+
+ private:
+  std::optional<std::string> split_command(std::vector<std::string>& arguments);
+
+  std::string verb_;
+  int usage_status_;
+  CLI::App app_;
+  std::optional<std::size_t> command_after_;
+  std::vector<std::string> command_;
+  bool quiet_ = false;
+  bool verbose_ = false;
+  std::string log_level_;
+};
+
+// "beam: TEXT" on stderr, as one line.
+void say(const std::string& text);
+// Says it and returns `status`.
+int fail(int status, const std::string& text);
+
+// The record of an existing sandbox, or the exit status after saying that there is none.
+struct Found {
+  RecordStore store;
+  SandboxRecord record;
+};
+std::optional<Found> find_sandbox(const std::string& name, int& status);
+
+// Prints one JSON document on stdout.
+int print_document(const std::string& text);
+
+}  // namespace beam::runtime

@@ -1,0 +1,201 @@
+// beam run: a command in a new sandbox.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "runtime/file_io.h"
+#include "runtime/foreground.h"
+#include "runtime/launch.h"
+#include "runtime/sandbox_name.h"
+#include "runtime/supervisor.h"
+#include "runtime/verb.h"
+
+namespace beam::runtime {
+namespace {
+
+struct RunOptions {
+  std::string name;
+  std::string group;
+  bool detach = false;
+  bool remove = false;
+  bool tty = false;
+  bool interactive = false;
+  std::vector<std::string> env;
+  std::vector<std::string> unset_env;
+  std::string workdir;
+  std::string hostname;
+  std::string trace;
+  std::string trace_file;
+};
+
+constexpr const char* kEveryClass = "all";
+
+void declare(CLI::App& app, RunOptions& options) {
+  app.add_option("--name", options.name, "Name of the sandbox (default: a generated one)")->type_name("NAME");
+  app.add_option("--group", options.group, "Join the group GROUP (default: a group of its own)")->type_name("GROUP");
+  app.add_flag("-d,--detach", options.detach, "Run in the background and print the name");
+  app.add_flag("--rm", options.remove, "Remove the sandbox when it has ended");
+  app.add_flag("-t,--tty", options.tty, "A terminal even when no stream is one");
+  app.add_flag("-i,--interactive", options.interactive, "Keep stdin open when detached");
+  app.add_option("--env", options.env, "Set a variable of the environment, or pass on the caller's")
+      ->type_name("K=V")
+      ->allow_extra_args(false);
+  app.add_option("--unset-env", options.unset_env, "Remove a variable")->type_name("K")->allow_extra_args(false);
+  app.add_option("--workdir", options.workdir, "Working directory (default: the caller's)")->type_name("DIR");
+  app.add_option("--hostname", options.hostname, "Host name inside (default: the workstation's)")->type_name("H");
+  app.add_flag(std::string("--trace{") + kEveryClass + "}", options.trace,
+               "Print a line for each interposed call; =CLASS,... for some (process, file, signal, ...)");
+  app.add_option("--trace-file", options.trace_file, "Print these lines to FILE (default: stderr)")->type_name("FILE");
+}
+
+bool valid_host_name(const std::string& name) {
+  return name.size() <= 64 &&
+         name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-") ==
+             std::string::npos;
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  std::size_t from = 0;
+  while (from <= list.size()) {
+    const auto comma = std::min(list.find(',', from), list.size());
+    if (comma > from) {
+      parts.push_back(list.substr(from, comma - from));
+    }
+    from = comma + 1;
+  }
+  return parts;
+}
+
+Result<std::string> working_directory(const std::string& asked) {
+  std::error_code code;
+  const std::string current = std::filesystem::current_path(code).string();
+  if (asked.empty()) {
+    if (code) {
+      return Error(code.value(), "working directory: cannot be read").remedy("name one with --workdir");
+    }
+    return current;
+  }
+  const std::string path = asked.front() == '/' ? asked : current + "/" + asked;
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    return Error::from_errno(asked + ": cannot be the working directory");
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return Error(ENOTDIR, asked + ": cannot be the working directory");
+  }
+  return path;
+}
+
+Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string> command) {
+  RunConfig config;
+  SandboxRecord& record = config.record;
+  if (!options.name.empty()) {
+    BEAM_TRY(check_name("sandbox", options.name));
+  }
+  if (!options.group.empty()) {
+    BEAM_TRY(check_name("group", options.group));
+  }
+  if (!valid_host_name(options.hostname)) {
+    return Error(0, "'" + options.hostname + "': is no valid host name; use up to 64 letters, digits, '.' and '-'");
+  }
+  for (const auto& entry : options.env) {
+    if (entry.empty() || entry.front() == '=') {
+      return Error(0, "--env '" + entry + "': has no variable name; use K=V");
+    }
+  }
+  record.name = options.name;
+  record.group = options.group;
+  record.host_name = options.hostname;
+  record.command = std::move(command);
+  record.detached = options.detach;
+  record.remove_at_end = options.remove;
+  BEAM_TRY_ASSIGN(record.working_directory, working_directory(options.workdir));
+  config.environment = make_environment(current_environment(), options.env, options.unset_env);
+  config.umask = ::umask(0);
+  ::umask(config.umask);
+  config.keep_stdin = options.interactive;
+  config.trace = !options.trace.empty() || !options.trace_file.empty();
+  if (options.trace != kEveryClass) {
+    config.trace_classes = split(options.trace);
+  }
+  return config;
+}
+
+// The first message is enough: the process runs on without this one.
+int finish_detached(UniqueFd socket) {
+  Channel channel(std::move(socket));
+  const auto frame = channel.receive();
+  if (!frame.ok()) {
+    return fail(kExitBeamFailed, frame.error().message());
+  }
+  if (const auto started = frame->as<Started>(); started.ok()) {
+    const auto written = write_all(STDOUT_FILENO, started->name + "\n");
+    return written.ok() ? kExitDone : fail(kExitBeamFailed, "stdout: " + written.error().message());
+  }
+  const auto failure = frame->as<Failed>();
+  return failure.ok() ? fail(failure->exit_status, failure->message) : fail(kExitBeamFailed, failure.error().message());
+}
+
+}  // namespace
+
+int verb_run(const std::vector<std::string>& arguments) {
+  VerbLine line("run", "Runs COMMAND in a new sandbox and ends with its exit status.",
+                "[OPTIONS] [--] COMMAND [ARG...]", kExitBeamFailed);
+  RunOptions options;
+  declare(line.app(), options);
+  line.takes_command(0);
+  if (const auto done = line.parse(arguments)) {
+    return *done;
+  }
+  if (line.command().empty()) {
+    return line.wrong_usage("no command given");
+  }
+  auto config = make_config(options, line.command());
+  if (!config.ok()) {
+    return fail(kExitBeamFailed, config.error().message());
+  }
+  auto store = RecordStore::create();
+  if (!store.ok()) {
+    return fail(kExitBeamFailed, store.error().message());
+  }
+  const std::string& command = config->record.command.front();
+  auto executable = find_executable(command, config->environment, config->record.working_directory);
+  if (!executable.ok()) {
+    const int code = executable.error().code();
+    return fail(launch_failure_status(code), launch_failure_message(command, code));
+  }
+  config->executable = std::move(executable).value();
+  if (!options.trace_file.empty()) {
+    config->trace_file =
+        UniqueFd(::open(options.trace_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
+    if (!config->trace_file) {
+      return fail(kExitBeamFailed, Error::from_errno(options.trace_file + ": cannot be written").message());
+    }
+  }
+  const SignalBlock signals;
+  if (options.detach) {
+    if (options.tty) {
+      config->streams.terminal_mask = 7;
+      config->streams.foreground = true;
+      config->streams.window = WindowSize{24, 80, 0, 0};
+      config->record.terminal = true;
+    }
+    auto socket = Supervisor::launch(std::move(config).value(), std::move(store).value(), signals.inherited());
+    return socket.ok() ? finish_detached(std::move(socket).value()) : fail(kExitBeamFailed, socket.error().message());
+  }
+  auto terminal = Terminal::find();
+  config->streams = plan_streams(terminal, options.tty);
+  config->record.terminal = config->streams.terminal_mask != 0;
+  const StreamSetup streams = config->streams;
+  auto socket = Supervisor::launch(std::move(config).value(), std::move(store).value(), signals.inherited());
+  if (!socket.ok()) {
+    return fail(kExitBeamFailed, socket.error().message());
+  }
+  Foreground foreground(std::move(socket).value(), std::move(terminal), streams, signals);
+  return foreground.run();
+}
+
+}  // namespace beam::runtime
