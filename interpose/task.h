@@ -39,8 +39,11 @@ struct Process {
   std::atomic<bool> credentials_changed{false};
   bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
   std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
+  // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
+  bool unreadable = false;
+  std::atomic<bool> revealing{false};
   std::shared_ptr<AddressSpace> space;
-  int threads = 0;
+  std::atomic<int> threads{0};
 };
 
 enum class RunState {
