@@ -1,0 +1,104 @@
+// Paths of the sandbox's /proc: which of the workstation's paths a virtual one stands for, and the reverse. The walk
+// goes component by component, since self, cwd, root and the links in fd lead anywhere, /proc itself included.
+//
+// Owns nothing. Safe to use from any thread, as far as the given ProcTasks is.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace beam::rootfs {
+
+// A thread of the sandbox, or a zombie of it.
+struct ProcTaskId {
+  HostPid host;
+  HostPid host_process;
+  VirtualPid id;
+  VirtualPid process;
+};
+
+// Who is in the sandbox.
+class ProcTasks {
+ public:
+  virtual ~ProcTasks() = default;
+  // Nothing for an id that no thread or zombie of the sandbox has now.
+  [[nodiscard]] virtual std::optional<ProcTaskId> find(VirtualPid id) const = 0;
+  [[nodiscard]] virtual std::optional<ProcTaskId> find(HostPid host) const = 0;
+  // Where the directory of a listing lies: the snapshot that stands for "/proc" or "/proc/N/task" (proc_listing.h).
+  [[nodiscard]] virtual std::optional<std::string> listing_at(std::string_view host_path) const = 0;
+};
+
+// Files with ids in them. What has none is kPlain.
+enum class ProcFile {
+  kPlain,
+  kStat,
+  kStatus,
+  kChildren,
+  kSched,
+  kTimers,
+  kFdinfo,
+  kLoadavg,
+  kLocks,
+  kSysvipc,
+  kLastPid,
+  kHostName,
+};
+
+struct ProcNode {
+  enum class Kind {
+    kRoot,      // /proc itself
+    kTaskList,  // /proc/N/task
+    kText,      // a file whose text has to be translated
+    kSelf,      // the link self or thread-self, not followed; `target` is where it leads
+    kLink,      // a link whose target the kernel makes up: cwd, exe, root, those in fd, ns and map_files; not followed
+    kPlain,     // another file or directory of /proc
+    kBeyond,    // what lies behind a followed link, or above /proc
+    kError,
+  };
+  Kind kind = Kind::kPlain;
+  // The kernel finds the very same by the path that the program gave.
+  bool native = true;
+  // The workstation's path, absolute; with `native` it need not be used.
+  std::string host;
+  // The sandbox's, for all but kBeyond.
+  std::string shown;
+  std::string target;
+  ProcFile file = ProcFile::kPlain;
+  ProcTaskId task{};  // whose file it is; ids 0 for those of /proc itself
+  int error = 0;
+};
+
+// The rest of `path` behind its first way into /proc, judged by its letters: "" for /proc itself, "self/fd" for
+// "//proc/./self/fd". Nothing when it does not lead there. `prefix` gets the length of the part that leads into /proc
+// when that part has a "..", which a symbolic link before it turns elsewhere; 0 otherwise.
+[[nodiscard]] std::optional<std::string_view> enter_proc(std::string_view path, std::size_t& prefix);
+
+// True for a relative path that may mean something else in the sandbox's /proc than in the workstation's.
+// `may_be_listing`: the directory may be a snapshot, where every name of /proc has to be looked up.
+[[nodiscard]] bool relative_may_concern_proc(std::string_view path, const std::vector<std::string>& names_of_root);
+
+class ProcWalk {
+ public:
+  ProcWalk(const ProcTasks& tasks, const ProcTaskId& caller) : tasks_(tasks), caller_(caller) {}
+
+  // `base`: a path of the sandbox in /proc ("/proc/7/fd"), in which `rest` is looked up; `base_native`: the caller's
+  // own directory is the workstation's of the same meaning.
+  [[nodiscard]] ProcNode walk(std::string_view base, bool base_native, std::string_view rest, bool follow) const;
+
+ private:
+  const ProcTasks& tasks_;
+  const ProcTaskId& caller_;
+};
+
+// A path of the workstation as the program has to see it: links of descriptors, working directories and executables
+// lead to /proc/HOSTPID, to snapshots and to the memory files that hold translated texts. Unchanged when it is neither.
+[[nodiscard]] std::string shown_path(std::string_view host, const ProcTasks& tasks);
+
+// The name of the memory file that holds the text of `shown` ("/proc/1/stat"), as memfd_create(2) takes it.
+[[nodiscard]] std::string text_file_name(std::string_view shown);
+
+}  // namespace beam::rootfs
