@@ -118,10 +118,7 @@ Result<std::unique_ptr<ProcListing>> ProcListing::create(const std::string& plac
         status.st_nlink == 0) {
       continue;
     }
-    std::unique_ptr<ProcListing> listing(new ProcListing(std::move(path), std::move(directory), std::move(lock)));
-    listing->measure_order();
-    listing->read_names();
-    return listing;
+    return std::unique_ptr<ProcListing>(new ProcListing(std::move(path), std::move(directory), std::move(lock)));
   }
   return Error(EBUSY, "make a directory in " + parent);
 }
@@ -133,7 +130,29 @@ ProcListing::~ProcListing() {
   remove_tree(path_);
 }
 
-// tmpfs lists in the order of making since Linux 6.6 (simple_offset in fs/libfs.c), and newest first before.
+void ProcListing::prepare() {
+  std::call_once(prepared_, [this] {
+    measure_order();
+    read_names();
+  });
+}
+
+const std::vector<std::string>& ProcListing::names_of_root() {
+  prepare();
+  return names_;
+}
+
+ProcListing::Order ProcListing::order() {
+  prepare();
+  return order_;
+}
+
+void ProcListing::assume_order(Order order) {
+  prepare();
+  order_ = order;
+}
+
+// tmpfs lists the newest first before Linux 6.6 and since 6.14, the oldest first in between (fs/libfs.c).
 void ProcListing::measure_order() {
   const std::string probe = path_ + "/probe";
   if (::mkdir(probe.c_str(), 0700) != 0) {
@@ -170,6 +189,7 @@ void ProcListing::read_names() {
 }
 
 Result<UniqueFd> ProcListing::open_root(const std::vector<VirtualPid>& processes, int flags, bool same_inode) {
+  prepare();
   const std::lock_guard lock(mutex_);
   BEAM_TRY(bring_up_to_date(root_, "proc", processes, fixed_, same_inode));
   return open(root_, flags);
@@ -177,6 +197,7 @@ Result<UniqueFd> ProcListing::open_root(const std::vector<VirtualPid>& processes
 
 Result<UniqueFd> ProcListing::open_tasks(VirtualPid process, const std::vector<VirtualPid>& threads, int flags,
                                          const std::function<bool(VirtualPid)>& lives, bool same_inode) {
+  prepare();
   const std::lock_guard lock(mutex_);
   if (tasks_.size() > tasks_limit_) {
     std::erase_if(tasks_, [&](auto& entry) {

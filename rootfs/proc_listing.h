@@ -44,14 +44,14 @@ class ProcListing {
   // What a path of the workstation is a listing of: "/proc", "/proc/7/task"; also once it has been removed.
   [[nodiscard]] std::optional<std::string> shown(std::string_view host_path) const;
   // The names of the workstation's /proc that are no ids, sorted.
-  [[nodiscard]] const std::vector<std::string>& names_of_root() const { return names_; }
+  [[nodiscard]] const std::vector<std::string>& names_of_root();
   [[nodiscard]] const std::string& path() const { return path_; }
 
   // How the file system of the private directory lists what was made one after the other.
   enum class Order { kOldestFirst, kNewestFirst };
-  [[nodiscard]] Order order() const { return order_; }
+  [[nodiscard]] Order order();
   // For tests: what the file system does is measured.
-  void assume_order(Order order) { order_ = order; }
+  void assume_order(Order order);
 
  private:
   struct Entry {
@@ -72,12 +72,15 @@ class ProcListing {
   Result<> fill(const Snapshot& snapshot, const std::vector<Entry>& fixed) const;
   Result<UniqueFd> open(const Snapshot& snapshot, int flags) const;
   void retire(std::string name);
+  // Measures and reads once what the first listing needs, so that a start does not wait for it.
+  void prepare();
   void measure_order();
   void read_names();
 
   const std::string path_;
   UniqueFd directory_;
   UniqueFd lock_;
+  std::once_flag prepared_;
   Order order_ = Order::kOldestFirst;
   std::vector<std::string> names_;
   std::vector<Entry> fixed_;
