@@ -21,14 +21,20 @@ struct Header {
   std::uint32_t fds;
 };
 
-Result<> wait_for(int fd, short events) {
+Result<> wait_for(int fd, short events, int patience_ms) {
   struct pollfd entry = {fd, events, 0};
-  while (::poll(&entry, 1, -1) < 0) {
+  while (true) {
+    const int ready = ::poll(&entry, 1, patience_ms);
+    if (ready > 0) {
+      return success();
+    }
+    if (ready == 0) {
+      return Error(ETIMEDOUT, "wait for the supervisor");
+    }
     if (errno != EINTR) {
       return Error::from_errno("poll the supervisor's socket");
     }
   }
-  return success();
 }
 
 }  // namespace
@@ -131,7 +137,7 @@ Result<> Channel::flush() {
 
 Result<> Channel::flush_all() {
   while (queued() > 0) {
-    BEAM_TRY(wait_for(socket_.get(), POLLOUT));
+    BEAM_TRY(wait_for(socket_.get(), POLLOUT, patience_ms_));
     BEAM_TRY(flush());
   }
   return success();
@@ -220,7 +226,7 @@ Result<Frame> Channel::receive() {
     if (frame.has_value()) {
       return std::move(*frame);
     }
-    BEAM_TRY(wait_for(socket_.get(), POLLIN));
+    BEAM_TRY(wait_for(socket_.get(), POLLIN, patience_ms_));
     BEAM_TRY_ASSIGN(const bool more, fill());
     if (!more) {
       return Error(EPIPE, "the supervisor ended the connection");

@@ -41,6 +41,9 @@ class Channel {
 
   explicit Channel(UniqueFd socket) : socket_(std::move(socket)) {}
 
+  // How long receive() waits for something to arrive; -1: for ever.
+  void set_patience(int milliseconds) { patience_ms_ = milliseconds; }
+
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] std::size_t queued() const { return out_.size() - sent_; }
 
@@ -58,7 +61,7 @@ class Channel {
   Result<bool> fill();
   // The next whole message among what was read.
   Result<std::optional<Frame>> next();
-  // Waits for the next message. EPIPE at the end of the stream.
+  // Waits for the next message. EPIPE at the end of the stream, ETIMEDOUT when patience has run out.
   Result<Frame> receive();
 
  private:
@@ -71,6 +74,7 @@ class Channel {
   };
 
   UniqueFd socket_;
+  int patience_ms_ = -1;
   std::string in_;
   std::size_t taken_ = 0;
   std::deque<UniqueFd> in_fds_;

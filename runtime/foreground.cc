@@ -53,9 +53,9 @@ StreamSetup plan_streams(const std::optional<Terminal>& terminal, bool force) {
   return setup;
 }
 
-Foreground::Foreground(UniqueFd socket, std::optional<Terminal> terminal, const StreamSetup& streams,
+Foreground::Foreground(Channel channel, std::optional<Terminal> terminal, const StreamSetup& streams,
                        const SignalBlock& signals)
-    : channel_(std::move(socket)),
+    : channel_(std::move(channel)),
       terminal_(std::move(terminal)),
       streams_(streams),
       signal_block_(signals),
@@ -88,12 +88,21 @@ void Foreground::send(const Message& message) {
   }
 }
 
+int Foreground::give_up(int status, const std::string& text) {
+  failed_ = true;
+  if (terminal_.has_value()) {
+    terminal_->restore();
+  }
+  return fail(status, text);
+}
+
 int Foreground::run() {
   while (true) {
     while (true) {
       auto frame = channel_.next();
       if (!frame.ok()) {
-        return fail(kExitBeamFailed, name_.empty() ? frame.error().message() : name_ + ": " + frame.error().message());
+        return give_up(kExitBeamFailed,
+                       name_.empty() ? frame.error().message() : name_ + ": " + frame.error().message());
       }
       if (!frame->has_value()) {
         break;
@@ -131,8 +140,9 @@ int Foreground::run() {
       const auto more = channel_.fill();
       if (!more.ok() || !*more) {
         const std::string who = name_.empty() ? "the sandbox" : name_;
-        return fail(kExitBeamFailed,
-                    who + ": its supervisor has ended unexpectedly, and the sandbox with it; see: beam ps -a, beam rm");
+        return give_up(
+            kExitBeamFailed,
+            who + ": its supervisor has ended unexpectedly, and the sandbox with it; see: beam ps -a, beam rm");
       }
     }
   }
@@ -171,7 +181,7 @@ std::optional<int> Foreground::handle(const Frame& frame) {
     case MessageType::kEnded: {
       const auto message = frame.as<Ended>();
       if (!message.ok()) {
-        return fail(kExitBeamFailed, name_ + ": " + message.error().message());
+        return give_up(kExitBeamFailed, name_ + ": " + message.error().message());
       }
       if (terminal_.has_value()) {
         terminal_->restore();
@@ -186,11 +196,11 @@ std::optional<int> Foreground::handle(const Frame& frame) {
       if (terminal_.has_value()) {
         terminal_->restore();
       }
-      return message.ok() ? fail(message->exit_status, message->message)
-                          : fail(kExitBeamFailed, message.error().message());
+      return message.ok() ? give_up(message->exit_status, message->message)
+                          : give_up(kExitBeamFailed, message.error().message());
     }
     default:
-      return fail(kExitBeamFailed, name_ + ": unexpected message " + std::to_string(static_cast<int>(frame.type)));
+      return give_up(kExitBeamFailed, name_ + ": unexpected message " + std::to_string(static_cast<int>(frame.type)));
   }
 }
 

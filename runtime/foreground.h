@@ -39,7 +39,7 @@ StreamSetup plan_streams(const std::optional<Terminal>& terminal, bool force);
 class Foreground {
  public:
   // `signals` must outlive this object.
-  Foreground(UniqueFd socket, std::optional<Terminal> terminal, const StreamSetup& streams, const SignalBlock& signals);
+  Foreground(Channel channel, std::optional<Terminal> terminal, const StreamSetup& streams, const SignalBlock& signals);
   ~Foreground();
   Foreground(const Foreground&) = delete;
   Foreground& operator=(const Foreground&) = delete;
@@ -47,8 +47,11 @@ class Foreground {
   Channel& channel() { return channel_; }
   // To the end; returns the exit status. Says what failed.
   int run();
+  // After run(): Beam itself failed, rather than what ran.
+  [[nodiscard]] bool failed() const { return failed_; }
 
  private:
+  int give_up(int status, const std::string& text);
   std::optional<int> handle(const Frame& frame);
   void started(const Started& message);
   void take_signals();
@@ -76,6 +79,7 @@ class Foreground {
   bool held_prefix_ = false;
   bool detached_ = false;
   bool connection_lost_ = false;
+  bool failed_ = false;
 };
 
 }  // namespace beam::runtime

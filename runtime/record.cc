@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -228,6 +229,19 @@ std::vector<SandboxRecord> RecordStore::all() const {
   }
   std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return records;
+}
+
+void RecordStore::sweep() const {
+  // A staging directory of a client that is at work right now is younger.
+  constexpr auto kOldEnough = std::chrono::minutes(1);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(sandboxes_, ignored)) {
+    const std::string leaf = entry.path().filename().string();
+    if ((leaf.starts_with(".new-") || leaf.starts_with(".old-")) &&
+        entry.last_write_time(ignored) + kOldEnough < std::filesystem::file_time_type::clock::now()) {
+      remove_tree(entry.path().string());
+    }
+  }
 }
 
 bool RecordStore::running(const SandboxRecord& record) const {

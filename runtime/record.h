@@ -81,6 +81,8 @@ class RecordStore {
   [[nodiscard]] std::vector<SandboxRecord> all() const;
 
   [[nodiscard]] bool running(const SandboxRecord& record) const;
+  // Removes what killed processes left behind: records that were never finished or never quite removed.
+  void sweep() const;
 
  private:
   explicit RecordStore(std::string home) : home_(std::move(home)), sandboxes_(home_ + "/sandboxes") {}

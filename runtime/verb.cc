@@ -134,23 +134,43 @@ int fail(int status, const std::string& text) {
   return status;
 }
 
-std::optional<Found> find_sandbox(const std::string& name, int& status) {
-  auto store = RecordStore::open();
-  if (!store.ok()) {
-    status = fail(status, store.error().message());
-    return std::nullopt;
-  }
-  auto record = store->load(name);
-  if (!record.ok()) {
-    if (record.error().code() == ENOENT) {
-      say(name + ": no such sandbox; see: beam ps -a");
-      status = status == kExitBeamFailed ? kExitBeamFailed : kExitNoSuch;
-    } else {
-      say(record.error().message());
+Result<std::vector<SandboxRecord>> find_sandboxes(const RecordStore& store, const std::string& word) {
+  if (word.starts_with('@')) {
+    std::vector<SandboxRecord> members = store.all();
+    std::erase_if(members, [group = word.substr(1)](const SandboxRecord& record) { return record.group != group; });
+    if (members.empty()) {
+      return Error(ENOENT, word);
     }
-    return std::nullopt;
+    return members;
   }
-  return Found{std::move(store).value(), std::move(record).value()};
+  auto record = store.load(word);
+  if (!record.ok()) {
+    if (record.error().code() == ENOENT || record.error().code() == ENOTDIR) {
+      return Error(ENOENT, word);
+    }
+    return std::move(record).error();
+  }
+  return std::vector<SandboxRecord>{std::move(record).value()};
+}
+
+Result<SandboxRecord> find_sandbox(const RecordStore& store, const std::string& word) {
+  BEAM_TRY_ASSIGN(auto found, find_sandboxes(store, word));
+  if (found.size() != 1) {
+    return Error(0, word + ": is a group of " + std::to_string(found.size()) + " sandboxes; name one of them");
+  }
+  return std::move(found.front());
+}
+
+int fail_lookup(const std::string& word, const Error& error, int no_such, int failed) {
+  if (error.code() == ENOENT) {
+    return fail(no_such,
+                word + (word.starts_with('@') ? ": no such group" : ": no such sandbox") + "; see: beam ps -a");
+  }
+  return fail(failed, error.message());
+}
+
+int fail_connect(const std::string& name, const Error& error, int status) {
+  return fail(status, error.code() == ESRCH ? name + ": is not running; see: beam ps -a" : error.message());
 }
 
 int print_document(const std::string& text) {

@@ -77,12 +77,14 @@ void say(const std::string& text);
 // Says it and returns `status`.
 int fail(int status, const std::string& text);
 
-// The record of an existing sandbox, or the exit status after saying that there is none.
-struct Found {
-  RecordStore store;
-  SandboxRecord record;
-};
-std::optional<Found> find_sandbox(const std::string& name, int& status);
+// The sandboxes that `word` names: one by NAME, or all of a group by @GROUP. ENOENT: none.
+Result<std::vector<SandboxRecord>> find_sandboxes(const RecordStore& store, const std::string& word);
+// The one sandbox that `word` names. ENOENT: none; a group of several is an error as well.
+Result<SandboxRecord> find_sandbox(const RecordStore& store, const std::string& word);
+// Says why looking up `word` failed; returns `no_such` where there is no such sandbox or group, `failed` otherwise.
+int fail_lookup(const std::string& word, const Error& error, int no_such = kExitNoSuch, int failed = kExitFailed);
+// Says that a sandbox couldn't be reached; returns `status`.
+int fail_connect(const std::string& name, const Error& error, int status = kExitFailed);
 
 // Prints one JSON document on stdout.
 int print_document(const std::string& text);

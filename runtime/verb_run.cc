@@ -194,7 +194,7 @@ int verb_run(const std::vector<std::string>& arguments) {
   if (!socket.ok()) {
     return fail(kExitBeamFailed, socket.error().message());
   }
-  Foreground foreground(std::move(socket).value(), std::move(terminal), streams, signals);
+  Foreground foreground(Channel(std::move(socket).value()), std::move(terminal), streams, signals);
   return foreground.run();
 }
 

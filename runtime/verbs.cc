@@ -8,6 +8,16 @@ namespace {
 
 constexpr std::array kVerbs = {
     Verb{"run", "Run a command in a new sandbox", verb_run},
+    Verb{"exec", "Run another process in a running sandbox", verb_exec},
+    Verb{"ps", "List sandboxes", verb_ps},
+    Verb{"tree", "Show a sandbox's processes with virtual and host pids", verb_tree},
+    Verb{"logs", "Print stdout and stderr of a detached sandbox", verb_logs},
+    Verb{"attach", "Take over the terminal of a sandbox", verb_attach},
+    Verb{"kill", "Send a signal to a sandbox or one of its processes", verb_kill},
+    Verb{"wait", "Wait for the end of a sandbox and end with its exit status", verb_wait},
+    Verb{"rm", "Remove sandboxes that have ended", verb_rm},
+    Verb{"prune", "Remove all sandboxes that have ended", verb_prune},
+    Verb{"doctor", "Say what this workstation offers and what that costs", verb_doctor},
     Verb{"version", "Print the version", verb_version},
 };
 

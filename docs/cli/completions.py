@@ -154,7 +154,7 @@ def zsh_text(text):
 
 
 def zsh_option(entry):
-    repeated = "*" if "repeated" in entry["help"] else ""
+    repeated = "*" if entry.get("repeat") else ""
     names = entry["flags"]
     action = {"choices": f"({' '.join(entry.get('choices', []))})", "signal": "_signals", "dir": "_files -/",
               "file": "_files", "none": " "}[value_kind(entry)]

@@ -81,7 +81,9 @@ def program_page(cli, version):
     lines += section("SYNOPSIS", [inline("*beam* [{OPTION}]... {VERB} [{ARGUMENT}]...")])
     lines += section("DESCRIPTION", paragraphs(program["description"])[1:])
     lines += section("VERBS", verbs)
-    lines += section("OPTIONS", [line for entry in program["option"] for line in option(entry)])
+    options = program["option"] + program["only_before_verb"]
+    lines += section("OPTIONS", [line for entry in options for line in option(entry)] +
+                     [".PP", "All but the last can stand after the verb, too."])
     lines += section("ENVIRONMENT", named(program["environment"]))
     lines += section("FILES", named(program["file"]))
     lines += section("EXIT STATUS", [

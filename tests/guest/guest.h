@@ -372,6 +372,9 @@ __attribute__((unused)) static void wait_state(pid_t pid, pid_t tid, const char*
     if (state && strchr(states, state)) {
       return;
     }
+    if (!state || strchr("ZX", state)) {
+      FAIL("task %d of process %d has ended while its state was waited for: %s", (int)tid, (int)pid, states);
+    }
     sched_yield();
   }
 }

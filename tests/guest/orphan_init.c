@@ -34,10 +34,12 @@ int main(void) {
   }
   CHECK_ERRNO(waitpid(orphan, NULL, 0), ECHILD);
   gate_open(&down);
-  // It is reaped by its new parent: the pid goes away.
-  while (kill(orphan, 0) == 0) {
-    sched_yield();
+  // It is reaped by its new parent and the pid goes away; a machine's pid 1 may be a program that never waits.
+  if (under_beam()) {
+    while (kill(orphan, 0) == 0) {
+      sched_yield();
+    }
+    CHECK_EQ(errno, ESRCH);
   }
-  CHECK_EQ(errno, ESRCH);
   return guest_pass();
 }
