@@ -11,23 +11,32 @@ namespace {
 
 constexpr int kLongestList = ROBUST_LIST_LIMIT;
 
-void mark(const Task& task, const GuestMemory& memory, std::uint64_t entry, std::int64_t futex_offset) {
-  // The lowest bit of an entry says that it is a priority inheritance futex; those are emulated, but marked the same way.
+void mark(const Task& task, const GuestMemory& memory, std::uint64_t entry, std::int64_t futex_offset,
+          bool pi_waiters) {
   const std::uint64_t address = (entry & ~1ULL) + static_cast<std::uint64_t>(futex_offset);
   std::uint32_t word = 0;
   if (memory.read(address, &word, sizeof word) != 0 ||
       (word & FUTEX_TID_MASK) != static_cast<std::uint32_t>(task.vtid.value())) {
     return;
   }
-  // A waiter may set its bit between this read and the write. Set for it, the bit costs one needless wake at most, and a
-  // waiter whose exchange fails on the changed word looks again.
-  word = (word & ~FUTEX_TID_MASK) | static_cast<std::uint32_t>(task.tid.value()) | FUTEX_WAITERS;
-  (void)memory.write(address, &word, sizeof word);
+  const bool inherits = (entry & 1) != 0;
+  if (inherits) {
+    // The kernel's walk would wake no plain waiter, so this one is marked here, and those who wait are told after
+    // (PiWaiters::died). They alone could change the word meanwhile, by setting their bit.
+    word = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED | (pi_waiters ? FUTEX_WAITERS : 0);
+    (void)memory.write(address, &word, sizeof word);
+    return;
+  }
+  // Thread ids end below 2^22 (PID_MAX_LIMIT), so the three low bytes hold all of one, and the byte with the waiters bit,
+  // which a waiter may set at this very moment, is left alone.
+  const pid_t host = task.tid.value();
+  constexpr std::size_t kIdBytes = 3;
+  (void)memory.write(address, &host, kIdBytes);
 }
 
 }  // namespace
 
-void mark_robust_futexes(const Task& task, const GuestMemory& memory) {
+void mark_robust_futexes(const Task& task, const GuestMemory& memory, bool pi_waiters) {
   std::uint64_t head = 0;
   std::size_t size = 0;
   if (::syscall(SYS_get_robust_list, task.tid.value(), &head, &size) != 0 || head == 0) {
@@ -48,12 +57,12 @@ void mark_robust_futexes(const Task& task, const GuestMemory& memory) {
       return;
     }
     if (entry != list.pending) {
-      mark(task, memory, entry, list.futex_offset);
+      mark(task, memory, entry, list.futex_offset, pi_waiters);
     }
     entry = next;
   }
   if (list.pending != 0) {
-    mark(task, memory, list.pending, list.futex_offset);
+    mark(task, memory, list.pending, list.futex_offset, pi_waiters);
   }
 }
 

@@ -8,6 +8,7 @@
 
 namespace beam::interpose {
 
-void mark_robust_futexes(const Task& task, const GuestMemory& memory);
+// `pi_waiters`: some thread waits for a priority inheritance futex.
+void mark_robust_futexes(const Task& task, const GuestMemory& memory, bool pi_waiters);
 
 }  // namespace beam::interpose
