@@ -78,6 +78,8 @@ class CallInProgress {
   virtual ~CallInProgress() = default;
   // The kernel is done: translate results. Not run when the call is about to be restarted.
   virtual void at_exit(ExitCall& call) = 0;
+  // The program will make the call again, perhaps after a signal handler.
+  virtual void at_restart(ExitCall& /*call*/) {}
   virtual AgentCall* in_agent() { return nullptr; }
   // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
   // but rax, rcx and r11), and so that a restarted call starts from virtual names again.

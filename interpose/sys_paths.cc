@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "interpose/robust_list.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -77,12 +78,39 @@ BEAM_SYSCALL(chdir, Strategy::kAnswer, GuestPath path) {
 }
 BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp) {
   (void)path, (void)argv, (void)envp;
-  return Answer::pass();
+  return holds_robust_futexes(call.caller.tid, call.memory()) ? Answer::escalate() : Answer::pass();
 }
 BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp,
              AtFlags flags) {
   (void)dir, (void)path, (void)argv, (void)envp, (void)flags;
-  return Answer::pass();
+  return holds_robust_futexes(call.caller.tid, call.memory()) ? Answer::escalate() : Answer::pass();
+}
+
+// An exec ends the thread for those who wait for its locks. Seen to its exit when it fails; success discards it.
+struct ExecWithLocks : CallInProgress {
+  void at_exit(ExitCall& call) override { rename_back(call); }
+  void at_restart(ExitCall& call) override { rename_back(call); }
+
+ private:
+  static void rename_back(const ExitCall& call) {
+    const Task& task = call.task();
+    rename_robust_owner(task.tid, call.memory(), task.process->host.value(), task.vtid.value());
+  }
+};
+
+Rewrite exec_with_locks(const RewriteCall& call) {
+  const Task& task = call.task();
+  rename_robust_owner(task.tid, call.memory(), task.vtid.value(), task.process->host.value());
+  return Rewrite::until_exit(std::make_unique<ExecWithLocks>());
+}
+
+BEAM_ESCALATED(execve, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp) {
+  (void)path, (void)argv, (void)envp;
+  return exec_with_locks(call);
+}
+BEAM_ESCALATED(execveat, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp, AtFlags flags) {
+  (void)dir, (void)path, (void)argv, (void)envp, (void)flags;
+  return exec_with_locks(call);
 }
 
 }  // namespace

@@ -266,6 +266,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   Task* task = &stopped;
   const auto former = HostPid(static_cast<pid_t>(*message));
   const HostPid leader = tracee.tid();
+  if (const Task* caller = shared_.tasks.find(former)) {
+    pi_waiters_.died(former, caller->vtid);  // as a thread it has ended
+  }
   if (former != leader) {
     // The event comes under the leader's id; the table still has the caller under its own.
     Task* caller = shared_.tasks.find(former);
@@ -402,6 +405,8 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   ExitCall exit(*this, shared_, task, tracee);
   if (!restarts) {
     call->at_exit(exit);
+  } else {
+    call->at_restart(exit);
   }
   if (!call->text.empty()) {
     const std::int64_t result = exit.result();
