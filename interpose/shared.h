@@ -23,6 +23,8 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   Tracer* tracer = nullptr;
+  // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
+  std::atomic<std::uint64_t> exit_signals{0};
 
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;

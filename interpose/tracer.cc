@@ -219,6 +219,9 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->parent = (clone->flags & CLONE_PARENT) != 0 ? parent.process->parent : parent.process->host;
     process->parent_known = (clone->flags & CLONE_PARENT) == 0 || parent.process->parent_known;
     process->dumpable_cleared = parent.process->dumpable_cleared.load();
+    if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
+      shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
+    }
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
