@@ -13,6 +13,7 @@ class CloneInProgress : public CallInProgress {
   std::uint64_t flags = 0;
   std::uint64_t parent_tid = 0;
   std::uint64_t child_tid = 0;
+  int exit_signal = 0;
   bool settid_by_us = false;  // the SETTID flags were taken out at entry, so that no thread ever sees the host's id
   VirtualPid child;           // known from the event on
 

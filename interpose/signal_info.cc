@@ -10,13 +10,20 @@ bool translate_siginfo(const Shared& shared, siginfo_t& info) {
     case kSentByTgkill:
       info.si_code = SI_TKILL;
       return true;
+    case kClaimsMesgq:
+      info.si_code = SI_MESGQ;
+      return true;
     case SI_USER:
     case SI_TKILL:
     case SI_MESGQ:
       break;
     default:
-      // SIGCHLD's own codes are the only positive ones that name a process (CLD_EXITED to CLD_CONTINUED).
-      if (info.si_signo != SIGCHLD || info.si_code < CLD_EXITED || info.si_code > CLD_CONTINUED) {
+      // The codes of a child's end are the only positive ones that name a process (CLD_EXITED to CLD_CONTINUED). Other
+      // signals use the same numbers for faults and for descriptors (F_SETSIG), unless clone(2) chose one for an exit.
+      if (info.si_code < CLD_EXITED || info.si_code > CLD_CONTINUED ||
+          (info.si_signo != SIGCHLD &&
+           ((shared.exit_signals.load(std::memory_order_relaxed) >> (info.si_signo - 1) & 1U) == 0 ||
+            shared.pids.to_virtual(HostPid(info.si_pid)) == VirtualPid()))) {
         return false;
       }
       break;

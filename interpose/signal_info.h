@@ -15,6 +15,7 @@ namespace beam::interpose {
 
 constexpr int kSentByKill = -0x4265616d;    // shown as SI_USER
 constexpr int kSentByTgkill = -0x4265616e;  // shown as SI_TKILL
+constexpr int kClaimsMesgq = -0x4265616f;   // a program's own SI_MESGQ, not the kernel's
 
 // Turns host names into virtual ones; true when something changed.
 bool translate_siginfo(const Shared& shared, siginfo_t& info);

@@ -32,7 +32,8 @@ std::unique_ptr<CloneInProgress> clone_seen_at_event(StoppedTracee& tracee) {
   progress->number = static_cast<long>(regs->orig_rax);
   switch (progress->number) {
     case SYS_clone:
-      progress->flags = regs->rdi;
+      progress->flags = regs->rdi & ~std::uint64_t{CSIGNAL};
+      progress->exit_signal = static_cast<int>(regs->rdi & CSIGNAL);
       progress->parent_tid = regs->rdx;
       progress->child_tid = regs->r10;
       break;
@@ -54,6 +55,16 @@ constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
 // fork and vfork name nobody; the result is translated at the exit that follows their event.
 const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}, AllowedCall{SYS_vfork, "vfork"}};
 
+// Combinations that clone(2) refuses as such come before the permission that no sandbox has.
+int namespace_refusal(std::uint64_t flags) {
+  const bool nonsense = ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
+                        ((flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
+                        ((flags & CLONE_SYSVSEM) != 0 && (flags & CLONE_NEWIPC) != 0) ||
+                        ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) ||
+                        ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0);
+  return nonsense ? EINVAL : EPERM;
+}
+
 // A plain fork needs no stop at entry: its child's memory is its own, and holds the right id before the child runs. Where
 // memory is shared, the kernel must not write the host's id at all.
 BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
@@ -64,10 +75,11 @@ BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
                   std::uint64_t tls) {
   (void)stack, (void)tls;
   if ((flags.value & kNamespaceFlags) != 0) {
-    return Rewrite::error(EPERM);
+    return Rewrite::error(namespace_refusal(flags.value));
   }
   auto progress = std::make_unique<CloneInProgress>();
-  progress->flags = flags.value;
+  progress->flags = flags.value & ~std::uint64_t{CSIGNAL};
+  progress->exit_signal = static_cast<int>(flags.value & CSIGNAL);
   progress->parent_tid = parent_tid.address();
   progress->child_tid = child_tid.address();
   progress->settid_by_us = true;
@@ -94,7 +106,7 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   clone_args args{};
   std::memcpy(&args, bytes, std::min<std::size_t>(size, sizeof args));
   if ((args.flags & kNamespaceFlags) != 0) {
-    return Rewrite::error(EPERM);
+    return Rewrite::error(namespace_refusal(args.flags));
   }
   if ((args.flags & CLONE_UNTRACED) != 0 || size > sizeof args || args.set_tid != 0) {
     // What the kernel would refuse, or what an unprivileged caller never gets: it says so itself.
@@ -104,6 +116,7 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   }
   auto progress = std::make_unique<CloneInProgress>();
   progress->flags = args.flags;
+  progress->exit_signal = static_cast<int>(args.exit_signal & CSIGNAL);
   progress->parent_tid = args.parent_tid;
   progress->child_tid = args.child_tid;
   progress->settid_by_us = true;

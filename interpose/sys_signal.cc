@@ -68,10 +68,15 @@ bool still_there(const Process& target) {
   return stat && stat->state == 'Z';
 }
 
-// 0 or an errno.
+bool valid_signal(int signal) { return signal >= 0 && signal <= 64; }
+
+// 0 or an errno, in the kernel's order: whom before what (kernel/signal.c, check_kill_permission).
 int send(const AnswerCall& call, const Process& target, int signal) {
   if (!still_there(target)) {
     return ESRCH;
+  }
+  if (!valid_signal(signal)) {
+    return EINVAL;
   }
   if (!permitted(call, target.host, signal)) {
     return EPERM;
@@ -111,12 +116,7 @@ Answer send_to_all(const AnswerCall& call, int signal, Wanted wanted) {
   return sent ? Answer::result(0) : Answer::error(found ? error : ESRCH);
 }
 
-bool valid_signal(int signal) { return signal >= 0 && signal <= 64; }
-
 BEAM_SYSCALL(kill, Strategy::kAnswerAtStop, PidArg pid, Signal signal) {
-  if (!valid_signal(signal.value)) {
-    return Answer::error(EINVAL);
-  }
   if (pid.value > 0) {
     const auto target = call.shared.process(VirtualPid(pid.value));
     if (target == nullptr) {
@@ -149,6 +149,9 @@ Answer send_to_thread(const AnswerCall& call, VirtualPid tgid, VirtualPid tid, S
   if (process == nullptr || (tgid != VirtualPid() && process->vpid != tgid) || !still_there(*process)) {
     return Answer::error(ESRCH);
   }
+  if (!valid_signal(signal.value)) {
+    return Answer::error(EINVAL);
+  }
   if (!permitted(call, process->host, signal.value)) {
     return Answer::error(EPERM);
   }
@@ -164,7 +167,7 @@ Answer send_to_thread(const AnswerCall& call, VirtualPid tgid, VirtualPid tid, S
 }
 
 BEAM_SYSCALL(tgkill, Strategy::kAnswerAtStop, PidArg group, PidArg thread, Signal signal) {
-  if (group.value <= 0 || thread.value <= 0 || !valid_signal(signal.value)) {
+  if (group.value <= 0 || thread.value <= 0) {
     return Answer::error(EINVAL);
   }
   return send_to_thread(call, VirtualPid(group.value), VirtualPid(thread.value), signal,
@@ -172,7 +175,7 @@ BEAM_SYSCALL(tgkill, Strategy::kAnswerAtStop, PidArg group, PidArg thread, Signa
 }
 
 BEAM_SYSCALL(tkill, Strategy::kAnswerAtStop, PidArg thread, Signal signal) {
-  if (thread.value <= 0 || !valid_signal(signal.value)) {
+  if (thread.value <= 0) {
     return Answer::error(EINVAL);
   }
   return send_to_thread(call, VirtualPid(), VirtualPid(thread.value), signal,
@@ -180,7 +183,17 @@ BEAM_SYSCALL(tkill, Strategy::kAnswerAtStop, PidArg thread, Signal signal) {
 }
 
 // A siginfo of the program's own making keeps what it holds: glibc's sigqueue puts getpid() there, a virtual name already.
-// Only a process itself may claim a kernel's code, so such a one is queued by the caller (escalated).
+// Codes under which the kernel gives a sender's host pid travel as private ones, so that this pid is not taken for one.
+void take_private_code(siginfo_t& info) {
+  switch (info.si_code) {
+    case SI_USER: info.si_code = kSentByKill; break;
+    case SI_TKILL: info.si_code = kSentByTgkill; break;
+    case SI_MESGQ: info.si_code = kClaimsMesgq; break;
+    default: break;
+  }
+}
+
+// Only a process itself may claim a kernel's code (rt_sigqueueinfo(2)).
 bool claims_kernel_code(const siginfo_t& info) { return info.si_code >= 0 || info.si_code == SI_TKILL; }
 
 BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal, RemotePtr<siginfo_t> pointer) {
@@ -189,15 +202,21 @@ BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal
     return Answer::error(EFAULT);
   }
   info.si_signo = signal.value;
-  if (!valid_signal(signal.value)) {
-    return Answer::error(EINVAL);
-  }
   const auto target = pid.value > 0 ? call.shared.process(VirtualPid(pid.value)) : nullptr;
   if (claims_kernel_code(info)) {
-    return target == call.caller.process ? Answer::escalate() : Answer::error(EPERM);
+    if (target != call.caller.process) {
+      return Answer::error(EPERM);
+    }
+    if (info.si_code > 0) {
+      return Answer::escalate();
+    }
   }
+  take_private_code(info);
   if (target == nullptr || !still_there(*target)) {
     return Answer::error(ESRCH);
+  }
+  if (!valid_signal(signal.value)) {
+    return Answer::error(EINVAL);
   }
   if (!permitted(call, target->host, signal.value)) {
     return Answer::error(EPERM);
@@ -227,12 +246,18 @@ BEAM_SYSCALL(rt_tgsigqueueinfo, Strategy::kAnswerAtStop, PidArg group, PidArg th
     return Answer::error(EFAULT);
   }
   info.si_signo = signal.value;
-  if (group.value <= 0 || thread.value <= 0 || !valid_signal(signal.value)) {
+  if (group.value <= 0 || thread.value <= 0) {
     return Answer::error(EINVAL);
   }
   if (claims_kernel_code(info)) {
-    return VirtualPid(thread.value) == call.caller.vtid ? Answer::escalate() : Answer::error(EPERM);
+    if (VirtualPid(thread.value) != call.caller.vtid) {
+      return Answer::error(EPERM);
+    }
+    if (info.si_code > 0) {
+      return Answer::escalate();
+    }
   }
+  take_private_code(info);
   return send_to_thread(call, VirtualPid(group.value), VirtualPid(thread.value), signal, info);
 }
 

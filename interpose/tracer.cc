@@ -16,6 +16,7 @@
 #include "interpose/agent.h"
 #include "interpose/clone.h"
 #include "interpose/proc_stat.h"
+#include "interpose/reveal.h"
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
@@ -178,7 +179,7 @@ void Tracer::handle(HostPid tid, int status) {
 // A task between a call's entry and exit, or with an escalated call still to restart, has to report system call stops.
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
-  const bool watch = task.call != nullptr || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch = task.call != nullptr || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
@@ -219,6 +220,9 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->parent = (clone->flags & CLONE_PARENT) != 0 ? parent.process->parent : parent.process->host;
     process->parent_known = (clone->flags & CLONE_PARENT) == 0 || parent.process->parent_known;
     process->dumpable_cleared = parent.process->dumpable_cleared.load();
+    if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
+      shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
+    }
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
@@ -287,7 +291,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.space = std::make_shared<AddressSpace>();
     process.dumpable_cleared = false;
   }
-  map_agent_at_exec(tracee, *process.space);
+  process.unreadable = map_agent_at_exec(tracee, *process.space) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
 }
 
@@ -360,6 +364,12 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.call != nullptr) {
     leave_call(task, tracee);
+    resume(task, std::move(tracee));
+    return;
+  }
+  if (task.process->unreadable) {
+    task.process->unreadable = false;
+    task.call = begin_reveal(task, tracee);
     resume(task, std::move(tracee));
     return;
   }
