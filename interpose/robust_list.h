@@ -8,6 +8,12 @@
 
 namespace beam::interpose {
 
-void mark_robust_futexes(const Task& task, const GuestMemory& memory);
+// At the exit event. `pi_waiters`: some thread waits for a priority inheritance futex.
+void mark_robust_futexes(const Task& task, const GuestMemory& memory, bool pi_waiters);
+
+// The kernel walks the list at an exec as well, after the caller has taken over the id of its thread group's leader, and
+// before anything stops. So an exec with locks held renames their owner first, and back when it fails.
+[[nodiscard]] bool holds_robust_futexes(HostPid tid, const GuestMemory& memory);
+void rename_robust_owner(HostPid tid, const GuestMemory& memory, pid_t from, pid_t to);
 
 }  // namespace beam::interpose

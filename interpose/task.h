@@ -42,8 +42,11 @@ struct Process {
   std::atomic<int> own_seccomp_mode{0};
   std::atomic<int> own_seccomp_filters{0};
   std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
+  // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
+  bool unreadable = false;
+  std::atomic<bool> revealing{false};
   std::shared_ptr<AddressSpace> space;
-  int threads = 0;
+  std::atomic<int> threads{0};
 };
 
 enum class RunState {
