@@ -11,8 +11,7 @@ static int list(int* pids, int most) {
   DIR* directory = opendir("/proc");
   CHECK(directory);
   int count = 0;
-  errno = 0;
-  for (struct dirent* entry; (entry = readdir(directory));) {
+  for (struct dirent* entry; errno = 0, (entry = readdir(directory));) {
     char* end;
     long pid = strtol(entry->d_name, &end, 10);
     if (*end == '\0' && pid > 0) {
