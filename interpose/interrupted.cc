@@ -31,11 +31,15 @@ bool open_may_wait(const StoppedTracee& tracee, int dir, std::uint64_t address) 
 
 bool may_wait(const StoppedTracee& tracee, const user_regs_struct& regs) {
   switch (regs.orig_rax) {
-    case SYS_open: return open_may_wait(tracee, AT_FDCWD, regs.rdi);
+    case SYS_open:
+      return open_may_wait(tracee, AT_FDCWD, regs.rdi);
     case SYS_openat:
-    case SYS_openat2: return open_may_wait(tracee, static_cast<int>(regs.rdi), regs.rsi);
-    case SYS_ioctl: return regs.rsi == TIOCSPGRP;  // from the background: the terminal driver sends the signal itself
-    default: return false;
+    case SYS_openat2:
+      return open_may_wait(tracee, static_cast<int>(regs.rdi), regs.rsi);
+    case SYS_ioctl:
+      return regs.rsi == TIOCSPGRP;  // from the background: the terminal driver sends the signal itself
+    default:
+      return false;
   }
 }
 

@@ -5,7 +5,9 @@ enum { kRounds = 3000 };
 
 static volatile int done;
 
-static void handle(int signal, siginfo_t* info, void* context) { (void)signal, (void)info, (void)context; }
+static void handle(int signal, siginfo_t* info, void* context) {
+  (void)signal, (void)info, (void)context;
+}
 
 static void* call(void* unused) {
   char text[64];
