@@ -54,6 +54,20 @@ std::optional<ProcStat> read_proc_stat(HostPid pid) {
   return ProcStat{state, HostPid(ppid), HostPid(pgrp), HostPid(session)};
 }
 
+std::optional<std::uint64_t> read_proc_start_stack(HostPid pid) {
+  constexpr int kFieldsBehindName = 28 - 2;
+  const auto text = read_small("/proc/" + std::to_string(pid.value()) + "/stat");
+  auto at = text ? text->rfind(')') : std::string::npos;
+  for (int field = 0; field < kFieldsBehindName && at != std::string::npos; ++field) {
+    at = text->find(' ', at + 1);
+  }
+  if (at == std::string::npos) {
+    return std::nullopt;
+  }
+  const std::uint64_t address = std::strtoull(text->c_str() + at, nullptr, 10);
+  return address > 1 ? std::optional(address) : std::nullopt;
+}
+
 std::optional<ProcIdentity> read_proc_identity(HostPid tid) {
   const auto text = read_small("/proc/" + std::to_string(tid.value()) + "/status");
   if (!text) {

@@ -19,6 +19,9 @@ struct ProcStat {
 // /proc/PID/stat; nothing when there is no such process.
 [[nodiscard]] std::optional<ProcStat> read_proc_stat(HostPid pid);
 
+// Where the process's stack began at its exec, with argc on top: field 28 of /proc/PID/stat. Nothing when it is hidden.
+[[nodiscard]] std::optional<std::uint64_t> read_proc_start_stack(HostPid pid);
+
 struct ProcIdentity {
   HostPid tgid;
   HostPid ppid;

@@ -17,6 +17,7 @@
 #include "interpose/clone.h"
 #include "interpose/interrupted.h"
 #include "interpose/proc_stat.h"
+#include "interpose/reveal.h"
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
@@ -179,7 +180,9 @@ void Tracer::handle(HostPid tid, int status) {
 // A task between a call's entry and exit, or with an escalated call still to restart, has to report system call stops.
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
-  const bool watch = (task.call != nullptr && task.call->in_agent() == nullptr) || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
+  const bool watch =
+      in_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
@@ -294,7 +297,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.space = std::make_shared<AddressSpace>();
     process.dumpable_cleared = false;
   }
-  map_agent_at_exec(tracee, *process.space);
+  process.unreadable = map_agent_at_exec(tracee, *process.space) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
 }
 
@@ -373,6 +376,12 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.call != nullptr) {
     leave_call(task, tracee);
+    resume(task, std::move(tracee));
+    return;
+  }
+  if (task.process->unreadable) {
+    task.process->unreadable = false;
+    task.call = begin_reveal(task, tracee);
     resume(task, std::move(tracee));
     return;
   }

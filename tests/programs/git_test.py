@@ -26,7 +26,7 @@ cd clone; echo clone > c; git add c; git commit -qm "from clone"; git push -q ..
 git remote add bare ../bare.git; git fetch -q bare; git branch -r; git submodule add -q ../bare.git sub; git commit -qm sub; git submodule status
 printf '#!/bin/sh\necho hook $1\n' > .git/hooks/post-checkout; chmod +x .git/hooks/post-checkout; git checkout -q -b hooked | cut -c1-20
 git archive HEAD | tar -t | sort | head -3; git format-patch -1 --stdout | tail -3 | head -1; git blame -s file0 | tail -1; git bundle create -q ../b.bundle HEAD main; git bundle verify -q ../b.bundle
-git -c alias.x='!echo alias $GIT_PREFIX' x; git -c core.pager='cat > ../paged' --paginate log -1 > /dev/null; git daemon --version > /dev/null || true; git notes add -m note; git log -1 --show-notes | tail -1
+git -c alias.x='!echo alias $GIT_PREFIX' x; git -c core.pager='cat > ../paged' --paginate log -1 > /dev/null; git notes add -m note; git log -1 --show-notes | tail -1
 git for-each-ref --format='%(refname) %(objectname:short)'
 """
 
