@@ -224,6 +224,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
+    process->trapped_reads = parent.process->trapped_reads;
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
