@@ -18,6 +18,8 @@ const char* strategy_name(interpose::Strategy strategy) {
       return "allow";
     case interpose::Strategy::kAnswer:
       return "answer";
+    case interpose::Strategy::kAnswerAtStop:
+      return "stop";
     case interpose::Strategy::kRewrite:
       return "rewrite";
     case interpose::Strategy::kDeny:
