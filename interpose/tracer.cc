@@ -189,10 +189,18 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
+  // Each thread stops and goes on by itself; the leader's news is the process's.
+  const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
+    if (leader && task.state != RunState::kGroupStop) {
+      shared_.observer.on_stop(task.vtid, signal);
+    }
     task.state = RunState::kGroupStop;
     std::move(tracee).resume(Resume::kListen);
     return;
+  }
+  if (leader && task.state == RunState::kGroupStop) {
+    shared_.observer.on_continue(task.vtid);
   }
   resume(task, std::move(tracee));
 }

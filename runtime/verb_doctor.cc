@@ -19,6 +19,8 @@ const char* strategy_name(interpose::Strategy strategy) {
     case interpose::Strategy::kAnswer:
     case interpose::Strategy::kAnswerAtStop:
       return "answer";
+    case interpose::Strategy::kAnswerAtStop:
+      return "stop";
     case interpose::Strategy::kRewrite:
       return "rewrite";
     case interpose::Strategy::kDeny:
