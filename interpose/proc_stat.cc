@@ -1,7 +1,10 @@
 #include "interpose/proc_stat.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -107,13 +110,24 @@ std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid) {
   return std::strtoull(text->c_str() + at + 8, nullptr, 16);
 }
 
-std::optional<HostPid> pid_of_pidfd(int fd) {
-  const auto text = read_small("/proc/self/fdinfo/" + std::to_string(fd));
-  const auto pid = text ? number_after(*text, "\nPid:") : std::nullopt;
-  if (!pid || *pid <= 0) {
-    return std::nullopt;
+Result<HostPid> pid_of_pidfd(int fd) {
+  const std::string number = std::to_string(fd);
+  const auto text = read_small("/proc/self/fdinfo/" + number);
+  pid_t pid = text ? number_after(*text, "\nPid:").value_or(0) : 0;
+  if (pid == 0) {
+    // A directory /proc/PID serves as well (pidfd_send_signal(2)), and killall(1) uses one.
+    char target[32];
+    const ssize_t size = ::readlink(("/proc/self/fd/" + number).c_str(), target, sizeof target - 1);
+    target[std::max<ssize_t>(size, 0)] = '\0';
+    int end = 0;
+    if (std::sscanf(target, "/proc/%d%n", &pid, &end) != 1 || end != size) {
+      return Error(EBADF, "process of descriptor " + number);
+    }
   }
-  return HostPid(*pid);
+  if (pid < 0) {
+    return Error(ESRCH, "process of descriptor " + number);
+  }
+  return HostPid(pid);
 }
 
 }  // namespace beam::interpose

@@ -37,9 +37,12 @@ int read_whole(const std::string& path, std::string& text) {
   }
 }
 
-// A sealed memory file, opened again for reading only: writing to it fails as writing to the file of /proc does.
-int make_text_file(const std::string& name, const std::string& text, int flags, UniqueFd& fd) {
-  const UniqueFd file(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+UniqueFd make_memory_file(const ProcNode& node) {
+  return UniqueFd(::memfd_create(rootfs::text_file_name(node.shown).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+// Fills and seals it, and opens it again for reading only: writing to it fails as writing to the file of /proc does.
+int finish_memory_file(const UniqueFd& file, const std::string& text, int flags, UniqueFd& fd) {
   if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
       ::fchmod(file.get(), 0444) != 0 ||
       ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
@@ -339,11 +342,41 @@ int ProcView::open_text(const Caller& caller, const ProcNode& node, int flags, U
   if (const int error = text_of(caller, node, text); error != 0) {
     return error;
   }
-  const int error = make_text_file(rootfs::text_file_name(node.shown), text, flags, fd);
+  UniqueFd file;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto promised = std::find_if(promises_.begin(), promises_.end(), [&](const Promise& promise) {
+      return promise.process == caller.process->host && promise.shown == node.shown;
+    });
+    if (promised != promises_.end()) {
+      file = std::move(promised->file);
+      promises_.erase(promised);
+    }
+  }
+  if (!file) {
+    file = make_memory_file(node);
+  }
+  const int error = finish_memory_file(file, text, flags, fd);
   if (error != 0) {
     BEAM_LOG_ERROR(kInterpose, "make a memory file for {}: errno {}", node.shown, error);
   }
   return error;
+}
+
+int ProcView::promise_text(const Caller& caller, const ProcNode& node, struct stat& identity) {
+  constexpr std::size_t kMost = 16;
+  const std::lock_guard lock(mutex_);
+  auto promised = std::find_if(promises_.begin(), promises_.end(), [&](const Promise& promise) {
+    return promise.process == caller.process->host && promise.shown == node.shown;
+  });
+  if (promised == promises_.end()) {
+    if (promises_.size() >= kMost) {
+      promises_.pop_front();
+    }
+    promises_.push_back({caller.process->host, node.shown, make_memory_file(node)});
+    promised = std::prev(promises_.end());
+  }
+  return ::fstat(promised->file.get(), &identity) == 0 ? 0 : errno;
 }
 
 // --- listings ---

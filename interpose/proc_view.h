@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,6 +48,8 @@ class ProcView final : public rootfs::ProcTasks {
 
   // A read-only file with the text of a kText node as the caller has to see it. 0, or an errno value.
   [[nodiscard]] int open_text(const Caller& caller, const rootfs::ProcNode& node, int flags, UniqueFd& fd);
+  // What fstat(2) will say of the next open_text() of this caller: programs that copy a file compare (cp(1)).
+  [[nodiscard]] int promise_text(const Caller& caller, const rootfs::ProcNode& node, struct stat& identity);
   // The directory to list for a kRoot or a kTaskList node.
   [[nodiscard]] int open_listing(const Caller& caller, const rootfs::ProcNode& node, int flags, UniqueFd& fd);
   // The same as fstat(2) of what open_listing() gives next to this caller.
@@ -70,6 +73,13 @@ class ProcView final : public rootfs::ProcTasks {
     std::string shown;
   };
 
+  // A memory file that stat(2) has shown and that no open(2) has taken yet.
+  struct Promise {
+    HostPid process;
+    std::string shown;
+    UniqueFd file;
+  };
+
   ProcView(Shared& shared, std::unique_ptr<rootfs::ProcListing> listing);
   [[nodiscard]] bool is_zombie(HostPid host) const;
   [[nodiscard]] std::vector<VirtualPid> processes() const;
@@ -84,6 +94,7 @@ class ProcView final : public rootfs::ProcTasks {
   std::atomic<bool> directory_held_{false};
   std::mutex mutex_;
   LastStat last_stat_;
+  std::deque<Promise> promises_;  // the oldest first, and few
 };
 
 }  // namespace beam::interpose

@@ -58,9 +58,9 @@ const ListRegistration kSockets{
 
 const ListRegistration kSignalsAndTime{
     ALLOW(rt_sigaction),  ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),    ALLOW(rt_sigpending), ALLOW(rt_sigsuspend),
-    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(clock_nanosleep), ALLOW(alarm),
+    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(alarm),
     ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_settime),   ALLOW(timer_gettime), ALLOW(timer_getoverrun),
-    ALLOW(timer_delete),  ALLOW(clock_gettime),  ALLOW(clock_getres),    ALLOW(gettimeofday),  ALLOW(time),
+    ALLOW(timer_delete),  ALLOW(gettimeofday),  ALLOW(time),
     ALLOW(times),         ALLOW(restart_syscall), ALLOW(adjtimex),       ALLOW(clock_adjtime),
 };
 
@@ -71,7 +71,7 @@ const ListRegistration kProcess{
     ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
     ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),
-    ALLOW(landlock_restrict_self), ALLOW(futex), ALLOW(seccomp), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
+    ALLOW(landlock_restrict_self), ALLOW(seccomp), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
 };
 
 const ListRegistration kIpc{

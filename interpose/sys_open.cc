@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "interpose/host_path.h"
+#include "interpose/robust_list.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -267,21 +268,57 @@ BEAM_ESCALATED(chdir, GuestPath path) {
   return with_host_path(call, kHere, path, 0, true);
 }
 
+// An exec ends the thread for those who wait for its robust locks. Seen to its exit when it fails; success discards it.
+struct ExecCall : HostPathCall {
+  bool locks_renamed = false;
+  void at_exit(ExitCall& call) override { rename_back(call); }
+  void at_restart(ExitCall& call) override { rename_back(call); }
+
+ private:
+  void rename_back(const ExitCall& call) const {
+    const Task& task = call.task();
+    if (locks_renamed) {
+      rename_robust_owner(task.tid, call.memory(), task.process->host.value(), task.vtid.value());
+    }
+  }
+};
+
+Answer execute(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow) {
+  Answer answer = by_host_path(call, dir, path, follow, false);
+  const bool passes = answer.kind() == Answer::Kind::kPass;
+  return passes && holds_robust_futexes(call.caller.tid, call.memory()) ? Answer::escalate() : std::move(answer);
+}
+
+Rewrite execute_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, bool follow) {
+  auto progress = std::make_unique<ExecCall>();
+  ExecCall& exec = *progress;
+  const auto node = call.shared().proc->look(caller_of(call), dir, path, follow);
+  const bool native = !node || (node->native && node->kind != Kind::kError);
+  Rewrite rewrite =
+      native ? Rewrite::until_exit(std::move(progress)) : with_host_path(call, *node, index, std::move(progress));
+  const Task& task = call.task();
+  if (rewrite.kind() == Rewrite::Kind::kUntilExit && holds_robust_futexes(task.tid, call.memory())) {
+    rename_robust_owner(task.tid, call.memory(), task.vtid.value(), task.process->host.value());
+    exec.locks_renamed = true;
+  }
+  return rewrite;
+}
+
 BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp) {
   (void)argv, (void)envp;
-  return by_host_path(call, kHere, path, true, false);
+  return execute(call, kHere, path, true);
 }
 BEAM_ESCALATED(execve, GuestPath path) {
-  return with_host_path(call, kHere, path, 0, true);
+  return execute_at_stop(call, kHere, path, 0, true);
 }
 
 BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp,
              AtFlags flags) {
   (void)argv, (void)envp;
-  return by_host_path(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0, false);
+  return execute(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 BEAM_ESCALATED(execveat, GuestFd dir, GuestPath path, RemotePtr<void>, RemotePtr<void>, AtFlags flags) {
-  return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return execute_at_stop(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 }  // namespace

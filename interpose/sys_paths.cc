@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -29,10 +30,27 @@ Answer give(const AnswerCall& call, RemotePtr<T> to, const T& value) {
 
 // --- stat ---
 
-// What stat(2) and statx(2) have in common. `by_path` and `by_descriptor` fill a buffer and return 0, or -1 with errno.
-template <typename T, typename ByPath, typename ByDescriptor>
-Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow, RemotePtr<T> to, ByPath by_path,
-                 ByDescriptor by_descriptor) {
+void show_identity(struct stat& value, const struct stat& identity) {
+  value.st_dev = identity.st_dev;
+  value.st_ino = identity.st_ino;
+  if (S_ISDIR(identity.st_mode)) {
+    value.st_nlink = identity.st_nlink;  // of /proc: how many processes there are
+  }
+}
+
+void show_identity(struct statx& value, const struct stat& identity) {
+  value.stx_dev_major = major(identity.st_dev);
+  value.stx_dev_minor = minor(identity.st_dev);
+  value.stx_ino = identity.st_ino;
+  if (S_ISDIR(identity.st_mode)) {
+    value.stx_nlink = static_cast<std::uint32_t>(identity.st_nlink);
+  }
+}
+
+// What stat(2) and statx(2) have in common. Directories and texts that stand for those of /proc show the inode that
+// fstat(2) will show of them. `by_path` fills a buffer and returns 0, or -1 with errno.
+template <typename T, typename ByPath>
+Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow, RemotePtr<T> to, ByPath by_path) {
   ProcView& proc = *call.shared.proc;
   const auto node = proc.look(call.caller, dir, path, follow);
   if (!node) {
@@ -48,11 +66,26 @@ Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follo
       if (const int error = proc.open_listing_for_stat(call.caller, *node, fd); error != 0) {
         return Answer::error(error);
       }
-      return by_descriptor(fd.get(), value) == 0 ? give(call, to, value) : Answer::error(errno);
+      struct stat identity {};
+      if (by_path(node->host.c_str(), value) != 0 || ::fstat(fd.get(), &identity) != 0) {
+        return Answer::error(errno);
+      }
+      show_identity(value, identity);
+      return give(call, to, value);
     }
     case Kind::kBeyond:
       return node->native ? Answer::pass() : Answer::escalate();
-    case Kind::kText:
+    case Kind::kText: {
+      struct stat identity {};
+      if (by_path(node->host.c_str(), value) != 0) {
+        return Answer::error(errno);
+      }
+      if (const int error = proc.promise_text(call.caller, *node, identity); error != 0) {
+        return Answer::error(error);
+      }
+      show_identity(value, identity);
+      return give(call, to, value);
+    }
     case Kind::kSelf:
     case Kind::kLink:
     case Kind::kPlain:
@@ -68,10 +101,8 @@ Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follo
 }
 
 Answer plain_stat(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, RemotePtr<struct stat> to) {
-  return stat_path(
-      call, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0, to,
-      [flags](const char* host, struct stat& value) { return ::fstatat(AT_FDCWD, host, &value, flags); },
-      [](int fd, struct stat& value) { return ::fstat(fd, &value); });
+  return stat_path(call, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0, to,
+                   [flags](const char* host, struct stat& value) { return ::fstatat(AT_FDCWD, host, &value, flags); });
 }
 
 BEAM_SYSCALL(stat, Strategy::kAnswer, GuestPath path, RemotePtr<struct stat> to) {
@@ -100,8 +131,7 @@ BEAM_SYSCALL(statx, Strategy::kAnswer, GuestFd dir, GuestPath path, AtFlags flag
              RemotePtr<struct statx> to) {
   return stat_path(
       call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0, to,
-      [&](const char* host, struct statx& value) { return ::statx(AT_FDCWD, host, flags.value, mask, &value); },
-      [&](int fd, struct statx& value) { return ::statx(fd, "", flags.value | AT_EMPTY_PATH, mask, &value); });
+      [&](const char* host, struct statx& value) { return ::statx(AT_FDCWD, host, flags.value, mask, &value); });
 }
 BEAM_ESCALATED(statx, GuestFd dir, GuestPath path, AtFlags flags) {
   return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
