@@ -12,6 +12,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "interpose/proc_stat.h"
+#include "interpose/syscall_numbers.h"
 
 extern "C" {
 extern const unsigned char beam_agent_code[];
@@ -211,52 +213,86 @@ AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, std::int64_t mon
   return page;
 }
 
-bool map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
-  // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
-  const auto mask = tracee.signal_mask();
-  bool stop_request_used = false;
-  if (!mask || !tracee.set_signal_mask(~0ULL) || !tracee.step(stop_request_used)) {
-    return false;
+namespace {
+
+// Maps and fills the agent with the help of a system call instruction of the kernel's vDSO, and announces Beam's own.
+AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t initial_stack, std::uint64_t entry) {
+  std::uint64_t probe = 0;
+  if (const int error = tracee.memory().read(initial_stack, &probe, sizeof probe); error != 0) {
+    return error == EPERM ? AgentMapping::kUnreadable : AgentMapping::kNone;
   }
-  if (stop_request_used) {
-    tracee.request_stop();
-  }
-  if (!tracee.set_signal_mask(*mask)) {
-    return false;
-  }
-  auto* regs = tracee.regs();
-  if (regs == nullptr) {
-    return false;
-  }
-  FreshStack stack(tracee.memory(), regs->rsp);
+  FreshStack stack(tracee.memory(), initial_stack);
   const auto vdso = stack.find(AT_SYSINFO_EHDR);
   const std::uint64_t instruction = kernel_vdso_syscall_offset();
   if (!vdso || instruction == 0) {
     BEAM_LOG_WARN(kInterpose, "task {}: no vDSO in its auxiliary vector, so it runs without the agent", tracee.tid().value());
-    return false;
+    return AgentMapping::kNone;
   }
   const auto mapped = tracee.inject(
       vdso->second + instruction, SYS_mmap,
       {BEAM_AGENT_BASE, BEAM_AGENT_END - BEAM_AGENT_BASE, PROT_READ | PROT_WRITE | PROT_EXEC,
        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0});
   if (!mapped.ok()) {
-    return false;
+    return AgentMapping::kNone;
   }
   if (*mapped != BEAM_AGENT_BASE) {
     BEAM_LOG_WARN(kInterpose, "task {}: the agent's place is taken ({}), so it runs without", tracee.tid().value(), -*mapped);
-    return false;
+    return AgentMapping::kNone;
   }
-  const AgentPage page = agent_page(vdso->second, regs->rip, 0, 0);
+  const AgentPage page = agent_page(vdso->second, entry, 0, 0);
   const std::uint64_t own_vdso = BEAM_AGENT_VDSO;
   if (tracee.memory().write(BEAM_AGENT_BASE, page.bytes, sizeof page.bytes) != 0 ||
       tracee.memory().write(vdso->first, &own_vdso, sizeof own_vdso) != 0) {
-    return false;
+    return AgentMapping::kNone;
   }
-  regs->rip = BEAM_AGENT_START;
-  tracee.set_regs_changed();
   space.agent_mapped = true;
   space.kernel_vdso = vdso->second;
-  return true;
+  return AgentMapping::kMapped;
+}
+
+}  // namespace
+
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
+  // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
+  const auto mask = tracee.signal_mask();
+  bool stop_request_used = false;
+  if (!mask || !tracee.set_signal_mask(~0ULL) || !tracee.step(stop_request_used)) {
+    return AgentMapping::kNone;
+  }
+  if (stop_request_used) {
+    tracee.request_stop();
+  }
+  if (!tracee.set_signal_mask(*mask)) {
+    return AgentMapping::kNone;
+  }
+  auto* regs = tracee.regs();
+  if (regs == nullptr) {
+    return AgentMapping::kNone;
+  }
+  const AgentMapping mapping = map_agent(tracee, space, regs->rsp, regs->rip);
+  if (mapping == AgentMapping::kMapped) {
+    regs->rip = BEAM_AGENT_START;
+    tracee.set_regs_changed();
+  }
+  return mapping;
+}
+
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space) {
+  const auto initial_stack = read_proc_start_stack(tracee.tid());
+  if (!initial_stack) {
+    return AgentMapping::kNone;
+  }
+  const AgentMapping mapping = map_agent(tracee, space, *initial_stack, 0);
+  if (mapping != AgentMapping::kMapped) {
+    return mapping;
+  }
+  constexpr std::uint64_t kSize = BEAM_AGENT_END - BEAM_AGENT_BASE;
+  const auto sealed = tracee.inject(BEAM_AGENT_GADGET, SYS_mprotect,
+                                    {BEAM_AGENT_BASE, kSize, PROT_READ | PROT_EXEC, 0, 0, 0});
+  if (!sealed.ok() || !tracee.inject(BEAM_AGENT_GADGET, SYS_mseal, {BEAM_AGENT_BASE, kSize, 0, 0, 0, 0}).ok()) {
+    return AgentMapping::kNone;
+  }
+  return mapping;
 }
 
 }  // namespace beam::interpose

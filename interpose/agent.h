@@ -6,10 +6,17 @@
 
 namespace beam::interpose {
 
+enum class AgentMapping {
+  kMapped,
+  kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see reveal.h)
+  kNone,        // the task died, or has no kernel vDSO to borrow a system call instruction from: it runs without
+};
+
 // At the exec event, before the program's first instruction: maps and fills the agent, announces Beam's vDSO in the
 // auxiliary vector on the stack, and lets the program start by way of the agent. Leaves the task stopped.
-// False when the task died, or has no kernel vDSO to borrow a system call instruction from; then it runs without.
-bool map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space);
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space);
+// The same in a program that already runs, between two of its instructions.
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space);
 
 // The bytes of the agent's first page for an address space whose kernel vDSO stands at `kernel_vdso`.
 struct AgentPage {

@@ -69,6 +69,7 @@ struct AnswerCall {
   [[nodiscard]] UniqueFd descriptor(GuestFd fd, int& error) const;
 };
 
+class AgentCall;
 class ExitCall;
 
 // What must be remembered between a call's entry and its exit.
@@ -77,6 +78,9 @@ class CallInProgress {
   virtual ~CallInProgress() = default;
   // The kernel is done: translate results. Not run when the call is about to be restarted.
   virtual void at_exit(ExitCall& call) = 0;
+  // The program will make the call again, perhaps after a signal handler.
+  virtual void at_restart(ExitCall& /*call*/) {}
+  virtual AgentCall* in_agent() { return nullptr; }
   // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
   // but rax, rcx and r11), and so that a restarted call starts from virtual names again.
   std::array<std::optional<std::uint64_t>, 6> saved;
@@ -86,12 +90,30 @@ class CallInProgress {
   std::uint64_t began = 0;
 };
 
+// A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the routine
+// reports its result or something takes the task out before (Tracer::leave_agent).
+class AgentCall : public CallInProgress {
+ public:
+  user_regs_struct entry{};  // as the program made the call
+  void at_exit(ExitCall& /*call*/) final {}
+  // The registers are still the routine's. The call's result, or nothing when the program is to make the call again.
+  // `faulted`: the routine touched memory that is not there.
+  virtual std::optional<std::int64_t> leave(ExitCall& call, bool faulted) = 0;
+  AgentCall* in_agent() final { return this; }
+};
+
 class Rewrite {
  public:
-  enum class Kind { kPass, kUntilExit, kSkip };
+  enum class Kind { kPass, kUntilExit, kSkip, kInAgent };
   static Rewrite pass() { return Rewrite(Kind::kPass); }
   static Rewrite until_exit(std::unique_ptr<CallInProgress> call) {
     Rewrite rewrite(Kind::kUntilExit);
+    rewrite.call_ = std::move(call);
+    return rewrite;
+  }
+  // The handler has set the registers for a routine of the agent, which runs in the call's place.
+  static Rewrite in_agent(std::unique_ptr<AgentCall> call) {
+    Rewrite rewrite(Kind::kInAgent);
     rewrite.call_ = std::move(call);
     return rewrite;
   }

@@ -27,6 +27,8 @@ Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options, Observer& o
   }
   std::unique_ptr<Engine> engine(new Engine());
   engine->shared_ = std::make_unique<Shared>(std::move(options), observer);
+  BEAM_TRY_ASSIGN(engine->shared_->proc,
+                  ProcView::create(*engine->shared_, engine->shared_->options.scratch_directory));
   engine->tracer_ = std::make_unique<Tracer>(*engine->shared_);
   engine->shared_->tracer = engine->tracer_.get();
   return engine;

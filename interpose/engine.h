@@ -38,6 +38,8 @@ class Observer {
 struct EngineOptions {
   std::string host_name;     // what uname(2) shows; empty: the workstation's own
   int trace_fd = -1;         // where --trace lines go; not owned; -1: no trace
+  // Where the private directory of /proc's listings is made; empty: $XDG_RUNTIME_DIR, /dev/shm or /tmp.
+  std::string scratch_directory;
   std::vector<std::string> trace_classes;  // empty: every interposed call (strace's words: process, file, signal, ...)
 };
 

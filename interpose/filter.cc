@@ -145,7 +145,7 @@ class FilterBuilder {
     emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4);
     load(offsetof(seccomp_data, instruction_pointer));
     emit(BPF_JMP | BPF_JGE | BPF_K, BEAM_AGENT_BASE, 0, 2);
-    emit(BPF_JMP | BPF_JGE | BPF_K, BEAM_AGENT_SLOTS, 1, 0);
+    emit(BPF_JMP | BPF_JGE | BPF_K, BEAM_AGENT_REPORT, 1, 0);
     emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     emit(BPF_RET | BPF_K, action);
   }

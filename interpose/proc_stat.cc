@@ -1,7 +1,9 @@
 #include "interpose/proc_stat.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -54,6 +56,20 @@ std::optional<ProcStat> read_proc_stat(HostPid pid) {
   return ProcStat{state, HostPid(ppid), HostPid(pgrp), HostPid(session)};
 }
 
+std::optional<std::uint64_t> read_proc_start_stack(HostPid pid) {
+  constexpr int kFieldsBehindName = 28 - 2;
+  const auto text = read_small("/proc/" + std::to_string(pid.value()) + "/stat");
+  auto at = text ? text->rfind(')') : std::string::npos;
+  for (int field = 0; field < kFieldsBehindName && at != std::string::npos; ++field) {
+    at = text->find(' ', at + 1);
+  }
+  if (at == std::string::npos) {
+    return std::nullopt;
+  }
+  const std::uint64_t address = std::strtoull(text->c_str() + at, nullptr, 10);
+  return address > 1 ? std::optional(address) : std::nullopt;
+}
+
 std::optional<ProcIdentity> read_proc_identity(HostPid tid) {
   const auto text = read_small("/proc/" + std::to_string(tid.value()) + "/status");
   if (!text) {
@@ -94,12 +110,20 @@ std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid) {
 }
 
 std::optional<HostPid> pid_of_pidfd(int fd) {
-  const auto text = read_small("/proc/self/fdinfo/" + std::to_string(fd));
-  const auto pid = text ? number_after(*text, "\nPid:") : std::nullopt;
-  if (!pid || *pid <= 0) {
-    return std::nullopt;
+  const std::string number = std::to_string(fd);
+  const auto text = read_small("/proc/self/fdinfo/" + number);
+  pid_t pid = text ? number_after(*text, "\nPid:").value_or(0) : 0;
+  if (pid == 0) {
+    // A directory /proc/PID serves as well (pidfd_send_signal(2)), and killall(1) uses one.
+    char target[32];
+    const ssize_t size = ::readlink(("/proc/self/fd/" + number).c_str(), target, sizeof target - 1);
+    target[std::max<ssize_t>(size, 0)] = '\0';
+    int end = 0;
+    if (std::sscanf(target, "/proc/%d%n", &pid, &end) != 1 || end != size) {
+      return std::nullopt;
+    }
   }
-  return HostPid(*pid);
+  return pid > 0 ? std::optional(HostPid(pid)) : std::nullopt;
 }
 
 }  // namespace beam::interpose

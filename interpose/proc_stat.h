@@ -19,6 +19,9 @@ struct ProcStat {
 // /proc/PID/stat; nothing when there is no such process.
 [[nodiscard]] std::optional<ProcStat> read_proc_stat(HostPid pid);
 
+// Where the process's stack began at its exec, with argc on top: field 28 of /proc/PID/stat. Nothing when it is hidden.
+[[nodiscard]] std::optional<std::uint64_t> read_proc_start_stack(HostPid pid);
+
 struct ProcIdentity {
   HostPid tgid;
   HostPid ppid;
@@ -35,7 +38,8 @@ struct ProcCredentials {
 [[nodiscard]] std::optional<ProcCredentials> read_proc_credentials(HostPid tid);
 // One bit a signal that has a handler, signal 1 lowest.
 [[nodiscard]] std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid);
-// The process that a pidfd of this process is for; nothing when it is no pidfd or its process is gone (fdinfo, proc(5)).
+// The process that a pidfd of this process, or a descriptor of /proc/PID, is for; nothing when it is neither or its process
+// is gone (fdinfo, proc(5)).
 [[nodiscard]] std::optional<HostPid> pid_of_pidfd(int fd);
 
 }  // namespace beam::interpose

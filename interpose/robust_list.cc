@@ -11,26 +11,12 @@ namespace {
 
 constexpr int kLongestList = ROBUST_LIST_LIMIT;
 
-void mark(const Task& task, const GuestMemory& memory, std::uint64_t entry, std::int64_t futex_offset) {
-  // The lowest bit of an entry says that it is a priority inheritance futex; those are emulated, but marked the same way.
-  const std::uint64_t address = (entry & ~1ULL) + static_cast<std::uint64_t>(futex_offset);
-  std::uint32_t word = 0;
-  if (memory.read(address, &word, sizeof word) != 0 ||
-      (word & FUTEX_TID_MASK) != static_cast<std::uint32_t>(task.vtid.value())) {
-    return;
-  }
-  // A waiter may set its bit between this read and the write. Set for it, the bit costs one needless wake at most, and a
-  // waiter whose exchange fails on the changed word looks again.
-  word = (word & ~FUTEX_TID_MASK) | static_cast<std::uint32_t>(task.tid.value()) | FUTEX_WAITERS;
-  (void)memory.write(address, &word, sizeof word);
-}
-
-}  // namespace
-
-void mark_robust_futexes(const Task& task, const GuestMemory& memory) {
+// Calls `visit(address of the word, whether it is a priority inheritance futex)` for each lock of the list.
+template <typename Visit>
+void walk(HostPid tid, const GuestMemory& memory, Visit visit) {
   std::uint64_t head = 0;
   std::size_t size = 0;
-  if (::syscall(SYS_get_robust_list, task.tid.value(), &head, &size) != 0 || head == 0) {
+  if (::syscall(SYS_get_robust_list, tid.value(), &head, &size) != 0 || head == 0) {
     return;
   }
   struct {
@@ -41,6 +27,9 @@ void mark_robust_futexes(const Task& task, const GuestMemory& memory) {
   if (memory.read(head, &list, sizeof list) != 0) {
     return;
   }
+  const auto visit_entry = [&](std::uint64_t entry) {
+    visit((entry & ~1ULL) + static_cast<std::uint64_t>(list.futex_offset), (entry & 1) != 0);
+  };
   std::uint64_t entry = list.next;
   for (int i = 0; i < kLongestList && (entry & ~1ULL) != head; ++i) {
     std::uint64_t next = 0;
@@ -48,13 +37,58 @@ void mark_robust_futexes(const Task& task, const GuestMemory& memory) {
       return;
     }
     if (entry != list.pending) {
-      mark(task, memory, entry, list.futex_offset);
+      visit_entry(entry);
     }
     entry = next;
   }
   if (list.pending != 0) {
-    mark(task, memory, list.pending, list.futex_offset);
+    visit_entry(list.pending);
   }
+}
+
+bool is_owner(const GuestMemory& memory, std::uint64_t address, pid_t id, std::uint32_t& word) {
+  return memory.read(address, &word, sizeof word) == 0 && (word & FUTEX_TID_MASK) == static_cast<std::uint32_t>(id);
+}
+
+// Thread ids end below 2^22 (PID_MAX_LIMIT), so the three low bytes hold all of one, and the byte with the waiters bit,
+// which a waiter may set at this very moment, is left alone.
+void write_owner(const GuestMemory& memory, std::uint64_t address, pid_t id) {
+  constexpr std::size_t kIdBytes = 3;
+  (void)memory.write(address, &id, kIdBytes);
+}
+
+}  // namespace
+
+void mark_robust_futexes(const Task& task, const GuestMemory& memory, bool pi_waiters) {
+  walk(task.tid, memory, [&](std::uint64_t address, bool inherits) {
+    std::uint32_t word = 0;
+    if (!is_owner(memory, address, task.vtid.value(), word)) {
+      return;
+    }
+    if (!inherits) {
+      write_owner(memory, address, task.tid.value());
+      return;
+    }
+    // The kernel's walk would wake no plain waiter, so this one is marked here, and those who wait are told after
+    // (PiWaiters::died). They alone could change the word meanwhile, by setting their bit.
+    word = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED | (pi_waiters ? FUTEX_WAITERS : 0);
+    (void)memory.write(address, &word, sizeof word);
+  });
+}
+
+bool holds_robust_futexes(HostPid tid, const GuestMemory& memory) {
+  bool any = false;
+  walk(tid, memory, [&](std::uint64_t, bool) { any = true; });
+  return any;
+}
+
+void rename_robust_owner(HostPid tid, const GuestMemory& memory, pid_t from, pid_t to) {
+  walk(tid, memory, [&](std::uint64_t address, bool) {
+    std::uint32_t word = 0;
+    if (is_owner(memory, address, from, word)) {
+      write_owner(memory, address, to);
+    }
+  });
 }
 
 }  // namespace beam::interpose

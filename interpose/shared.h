@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <string>
 
 #include "interpose/engine.h"
+#include "interpose/proc_view.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
@@ -22,6 +24,7 @@ struct Shared {
   TaskTable tasks;
   ns::PidSpace pids;
   Trace trace;
+  std::unique_ptr<ProcView> proc;
   Tracer* tracer = nullptr;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};

@@ -27,7 +27,7 @@ const ListRegistration kDescriptors{
     ALLOW(tee),       ALLOW(vmsplice),     ALLOW(copy_file_range), ALLOW(flock),       ALLOW(fsync),
     ALLOW(fdatasync), ALLOW(sync_file_range), ALLOW(ftruncate),    ALLOW(fallocate),   ALLOW(fadvise64),
     ALLOW(readahead), ALLOW(fchmod),       ALLOW(fchown),          ALLOW(fsetxattr),   ALLOW(fgetxattr),
-    ALLOW(flistxattr), ALLOW(fremovexattr), ALLOW(fstatfs),        ALLOW(getdents),    ALLOW(getdents64),
+    ALLOW(flistxattr), ALLOW(fremovexattr),       ALLOW(getdents),    ALLOW(getdents64),
     ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(signalfd),
     ALLOW(signalfd4), ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
     ALLOW(inotify_init1), ALLOW(inotify_rm_watch), ALLOW(memfd_create), ALLOW(pidfd_getfd), ALLOW(io_setup),
@@ -38,7 +38,7 @@ const ListRegistration kDescriptors{
 // Paths that change or watch the file system: the workstation's own, until the mount view resolves them.
 const ListRegistration kPaths{
     ALLOW(rename),     ALLOW(renameat),    ALLOW(renameat2),    ALLOW(mkdir),        ALLOW(mkdirat),
-    ALLOW(rmdir),      ALLOW(creat),       ALLOW(link),         ALLOW(linkat),       ALLOW(unlink),
+    ALLOW(rmdir),           ALLOW(link),         ALLOW(linkat),       ALLOW(unlink),
     ALLOW(unlinkat),   ALLOW(symlink),     ALLOW(symlinkat),    ALLOW(chmod),        ALLOW(fchmodat),
     ALLOW(fchmodat2),  ALLOW(chown),       ALLOW(lchown),       ALLOW(fchownat),     ALLOW(truncate),
     ALLOW(utime),      ALLOW(utimes),      ALLOW(futimesat),    ALLOW(utimensat),    ALLOW(mknod),
@@ -71,7 +71,7 @@ const ListRegistration kProcess{
     ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
     ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),
-    ALLOW(landlock_restrict_self), ALLOW(futex), ALLOW(seccomp), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
+    ALLOW(landlock_restrict_self), ALLOW(seccomp), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
 };
 
 const ListRegistration kIpc{

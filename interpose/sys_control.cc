@@ -16,6 +16,9 @@ namespace {
 BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE})), int option,
                   std::uint64_t value) {
   Process& process = *call.caller.process;
+  if (process.revealing) {
+    return Answer::pass();
+  }
   if (option == PR_GET_DUMPABLE) {
     return Answer::result(process.dumpable_cleared.load() ? 0 : 1);
   }

@@ -1,10 +1,13 @@
 // Calls that give or take the ids of processes, groups and sessions: credentials(7).
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
+#include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -184,30 +187,71 @@ BEAM_SYSCALL(kcmp, Strategy::kRewrite, PidArg first, PidArg second, int type, st
   return Rewrite::until_exit(std::move(progress));
 }
 
-// setpriority(2) and ioprio_set(2) of a user would reach that user's processes outside the sandbox.
-Rewrite with_priority_target(RewriteCall& call, int which, PidArg who, int user) {
-  if (which == user) {
-    return Rewrite::error(EPERM);
+// A user's processes (PRIO_USER, IOPRIO_WHO_USER) are those of the sandbox only: the supervisor asks and tells them one by
+// one, with the right to do so that the caller has too, being of the same user.
+uid_t user_of(const Process& process) {
+  if (process.credentials_changed) {
+    if (const auto ids = read_proc_credentials(process.host)) {
+      return ids->real;
+    }
   }
-  return with_pid(call, 1, who);
+  return ::getuid();
 }
 
-BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, PID_NOT_SELF(1), int which, PidArg who) {
-  return which == PRIO_USER ? Rewrite::pass() : with_pid(call, 1, who);
+// Calls `each` with every thread of the sandbox's processes that `user` owns; the caller's user for 0.
+template <typename Each>
+Rewrite for_user(RewriteCall& call, PidArg user, Each each) {
+  const uid_t wanted = user.value == 0 ? user_of(*call.task().process) : static_cast<uid_t>(user.value);
+  bool found = false;
+  std::int64_t best = 0;
+  for (const auto& [tid, task] : call.shared().tasks.tasks()) {
+    if (user_of(*task->process) != wanted) {
+      continue;
+    }
+    errno = 0;
+    const std::int64_t result = each(tid.value());
+    if (result < 0 && errno == ESRCH) {
+      continue;
+    }
+    if (result < 0) {
+      return Rewrite::error(errno);
+    }
+    found = true;
+    best = std::max(best, result);
+  }
+  return found ? Rewrite::skip(best) : Rewrite::error(ESRCH);
+}
+
+constexpr int kIoprioWhoProcess = 1;  // linux/ioprio.h
+constexpr int kIoprioWhoUser = 3;
+
+BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which, PidArg who) {
+  if (which != PRIO_USER) {
+    return with_pid(call, 1, who);
+  }
+  // The raw call gives 20 - nice, so that the highest priority is the greatest number (getpriority(2)).
+  return for_user(call, who, [](pid_t tid) { return ::syscall(SYS_getpriority, PRIO_PROCESS, tid); });
 }
 BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which, PidArg who,
                   int priority) {
-  (void)priority;
-  return with_priority_target(call, which, who, PRIO_USER);
+  if (which != PRIO_USER) {
+    return with_pid(call, 1, who);
+  }
+  return for_user(call, who, [priority](pid_t tid) { return ::syscall(SYS_setpriority, PRIO_PROCESS, tid, priority); });
 }
-constexpr int kIoprioWhoUser = 3;  // linux/ioprio.h
-BEAM_SYSCALL_WHEN(ioprio_get, Strategy::kRewrite, PID_NOT_SELF(1), int which, PidArg who) {
-  return which == kIoprioWhoUser ? Rewrite::pass() : with_pid(call, 1, who);
+BEAM_SYSCALL_WHEN(ioprio_get, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, kIoprioWhoUser)}}), int which,
+                  PidArg who) {
+  if (which != kIoprioWhoUser) {
+    return with_pid(call, 1, who);
+  }
+  return for_user(call, who, [](pid_t tid) { return ::syscall(SYS_ioprio_get, kIoprioWhoProcess, tid); });
 }
 BEAM_SYSCALL_WHEN(ioprio_set, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, kIoprioWhoUser)}}), int which,
                   PidArg who, int priority) {
-  (void)priority;
-  return with_priority_target(call, which, who, kIoprioWhoUser);
+  if (which != kIoprioWhoUser) {
+    return with_pid(call, 1, who);
+  }
+  return for_user(call, who, [priority](pid_t tid) { return ::syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, priority); });
 }
 
 }  // namespace

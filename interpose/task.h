@@ -38,9 +38,15 @@ struct Process {
   // It has called one of setuid(2)'s family or capset(2): until then its credentials are the supervisor's own.
   std::atomic<bool> credentials_changed{false};
   bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
+  // The program's own filters (seccomp(2)), as /proc/PID/status shows them: Beam's does not count.
+  std::atomic<int> own_seccomp_mode{0};
+  std::atomic<int> own_seccomp_filters{0};
   std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
+  // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
+  bool unreadable = false;
+  std::atomic<bool> revealing{false};
   std::shared_ptr<AddressSpace> space;
-  int threads = 0;
+  std::atomic<int> threads{0};
 };
 
 enum class RunState {
@@ -54,7 +60,7 @@ struct Task {
   HostPid tid;
   VirtualPid vtid;
   std::shared_ptr<Process> process;
-  RunState state = RunState::kNew;
+  std::atomic<RunState> state{RunState::kNew};  // answer threads read it for /proc
   // A system call between its entry and its exit stop.
   std::unique_ptr<CallInProgress> call;
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come

@@ -16,6 +16,7 @@
 #include "interpose/agent.h"
 #include "interpose/clone.h"
 #include "interpose/proc_stat.h"
+#include "interpose/reveal.h"
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
@@ -178,7 +179,8 @@ void Tracer::handle(HostPid tid, int status) {
 // A task between a call's entry and exit, or with an escalated call still to restart, has to report system call stops.
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
-  const bool watch = task.call != nullptr || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
+  const bool watch = in_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
@@ -269,6 +271,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   Task* task = &stopped;
   const auto former = HostPid(static_cast<pid_t>(*message));
   const HostPid leader = tracee.tid();
+  if (const Task* caller = shared_.tasks.find(former)) {
+    pi_waiters_.died(former, caller->vtid);  // as a thread it has ended
+  }
   if (former != leader) {
     // The event comes under the leader's id; the table still has the caller under its own.
     Task* caller = shared_.tasks.find(former);
@@ -290,7 +295,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.space = std::make_shared<AddressSpace>();
     process.dumpable_cleared = false;
   }
-  map_agent_at_exec(tracee, *process.space);
+  process.unreadable = map_agent_at_exec(tracee, *process.space) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
 }
 
@@ -299,6 +304,11 @@ void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(tas
 void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   user_regs_struct* regs = tracee.regs();
   if (regs == nullptr) {
+    return;
+  }
+  if (task.call != nullptr && task.call->in_agent() != nullptr) {
+    leave_agent(task, tracee);
+    resume(task, std::move(tracee));
     return;
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
@@ -332,6 +342,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       }
       break;
     case Rewrite::Kind::kUntilExit:
+    case Rewrite::Kind::kInAgent:
       task.call = rewrite.take_call();
       task.call->number = declaration->number;
       task.call->began = began;
@@ -363,6 +374,12 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.call != nullptr) {
     leave_call(task, tracee);
+    resume(task, std::move(tracee));
+    return;
+  }
+  if (task.process->unreadable) {
+    task.process->unreadable = false;
+    task.call = begin_reveal(task, tracee);
     resume(task, std::move(tracee));
     return;
   }
@@ -399,6 +416,8 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   ExitCall exit(*this, shared_, task, tracee);
   if (!restarts) {
     call->at_exit(exit);
+  } else {
+    call->at_restart(exit);
   }
   if (!call->text.empty()) {
     const std::int64_t result = exit.result();
@@ -406,9 +425,42 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   }
 }
 
+void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
+  AgentCall* call = task.call != nullptr ? task.call->in_agent() : nullptr;
+  user_regs_struct* regs = call != nullptr ? tracee.regs() : nullptr;
+  if (regs == nullptr) {
+    return;
+  }
+  ExitCall exit(*this, shared_, task, tracee);
+  const std::optional<std::int64_t> result = call->leave(exit, faulted);
+  *regs = call->entry;
+  if (result) {
+    regs->rax = static_cast<std::uint64_t>(*result);
+  } else {
+    constexpr std::uint64_t kSyscallInstruction = 2;  // bytes
+    regs->rip -= kSyscallInstruction;
+    regs->rax = regs->orig_rax;
+  }
+  regs->orig_rax = ~0ULL;
+  tracee.set_regs_changed();
+  if (!call->text.empty()) {
+    shared_.trace.line(task.vtid, call->text, result.value_or(-513), {}, call->began);  // ERESTARTNOINTR
+  }
+  task.call.reset();
+}
+
 void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
+  if (task.call != nullptr && task.call->in_agent() != nullptr) {
+    const auto info = tracee.siginfo();
+    const bool faulted = (signal == SIGSEGV || signal == SIGBUS) && info && info->si_code > 0;
+    leave_agent(task, tracee, faulted);
+    if (faulted) {
+      resume(task, std::move(tracee));
+      return;
+    }
+  }
   translate_delivered_signal(shared_, tracee);
   resume(task, std::move(tracee), signal);
 }
@@ -416,7 +468,8 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
 void Tracer::on_exit_event(Task& task, StoppedTracee tracee) {
   task.exiting = true;
   task.call.reset();
-  mark_robust_futexes(task, tracee.memory());
+  mark_robust_futexes(task, tracee.memory(), pi_waiters_.any());
+  pi_waiters_.died(task.tid, task.vtid);
   std::move(tracee).resume(Resume::kContinue);
 }
 
@@ -435,6 +488,9 @@ void Tracer::on_death(HostPid tid, int status) {
     return;
   }
   const std::shared_ptr<Process> process = task->process;
+  if (!task->exiting) {
+    pi_waiters_.died(tid, task->vtid);  // killed without an exit event
+  }
   shared_.tasks.remove(tid);
   if (tid != process->host) {
     shared_.pids.release(tid);

@@ -21,6 +21,7 @@
 
 #include "interpose/call.h"
 #include "interpose/listener.h"
+#include "interpose/pi_futex.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracee.h"
@@ -44,6 +45,10 @@ class Tracer {
   // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
   void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
   void release_slots(Task& task, std::uint32_t slots);
+  // Takes a stopped task out of a routine of the agent, if it is in one: afterwards its registers are the program's own.
+  // Every use of a task's registers for more than resuming it begins with this.
+  void leave_agent(Task& task, StoppedTracee& tracee, bool faulted = false);
+  [[nodiscard]] PiWaiters& pi_waiters() { return pi_waiters_; }
   // A wait has returned this process to its parent: its ids are free, unless a group or session still carries them.
   void forget_zombie(HostPid host);
 
@@ -70,6 +75,7 @@ class Tracer {
 
   Shared& shared_;
   ListenerPool listeners_;
+  PiWaiters pi_waiters_;
   std::mutex mutex_;
   std::condition_variable work_arrived_;
   std::deque<std::function<void(Tracer&)>> posted_;

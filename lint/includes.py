@@ -31,6 +31,21 @@ POSIX_TOO = {"signal.h", "time.h", "limits.h", "stdlib.h", "stdio.h", "string.h"
 FIRST_FOLDER_FOR = {"sys/ptrace.h": "interpose", "linux/ptrace.h": "interpose", "linux/seccomp.h": "interpose"}
 
 
+GUARD = re.compile(r"^\s*#\s*(?:pragma\s+once|ifndef\s+(\w+)\s+#\s*define\s+\1)\s*$", re.MULTILINE)
+
+
+def c_headers(root):
+    """The project headers that C or assembly includes, and which so must be C."""
+    found = set()
+    for top in ROW:
+        for folder, _, files in os.walk(os.path.join(root, top)):
+            for name in files:
+                if name.endswith((".c", ".S")):
+                    with open(os.path.join(folder, name), encoding="utf-8") as file:
+                        found |= {match[1] for match in map(INCLUDE.match, file) if match and match[1]}
+    return found
+
+
 def sources(root):
     for top in ROW + OUTSIDE:
         for folder, folders, files in os.walk(os.path.join(root, top)):
@@ -56,13 +71,13 @@ def project_include(root, path, target):
     return None
 
 
-def system_include(root, path, target):
+def system_include(root, path, target, is_c):
     folder = path.split("/")[0]
     if target.split("/")[0] in ROW + OUTSIDE and os.path.exists(os.path.join(root, target)):
         return f'<{target}> is a project header: include it as "{target}"'
     if target.startswith("bits/"):
         return f"<{target}> is internal to the C or C++ library; include the public header"
-    if target in C_HEADERS and target not in POSIX_TOO:
+    if target in C_HEADERS and target not in POSIX_TOO and not is_c:
         return f"<{target}> is <{C_HEADERS[target]}> in C++"
     first = FIRST_FOLDER_FOR.get(target)
     if first and folder in ROW and ROW.index(folder) < ROW.index(first):
@@ -72,19 +87,20 @@ def system_include(root, path, target):
 
 def check(root):
     """Yields a line for each fault."""
+    in_c = c_headers(root)
     for path in sources(root):
         if path.startswith("tests/guest"):
             continue  # guest programs stand alone: they see the C library and nothing of Beam
         with open(os.path.join(root, path), encoding="utf-8") as file:
             text = file.read()
-        if path.endswith(".h") and "#pragma once" not in text:
+        if path.endswith(".h") and not GUARD.search(text):
             yield f"{path}:1: a header without #pragma once"
         for number, line in enumerate(text.splitlines(), 1):
             match = INCLUDE.match(line)
             if not match:
                 continue
             quoted, angled = match.groups()
-            fault = project_include(root, path, quoted) if quoted else system_include(root, path, angled)
+            fault = project_include(root, path, quoted) if quoted else system_include(root, path, angled, path in in_c)
             if fault:
                 yield f"{path}:{number}: {fault}"
 

@@ -12,26 +12,27 @@ ROW = ("base", "ns", "rootfs", "interpose", "migrate", "runtime")
 
 
 class IncludesTest(unittest.TestCase):
-    def check(self, path, line):
-        """Status and output for a tree in which every folder has a thing.h and `path` holds one more line."""
+    def check(self, path, line, more):
+        """Status and output for a tree in which every folder has a thing.h, `path` holds one more line, and `more` is there."""
         with tempfile.TemporaryDirectory() as root:
             for folder in ROW + ("tests", "bench"):
                 os.mkdir(os.path.join(root, folder))
                 with open(os.path.join(root, folder, "thing.h"), "w", encoding="utf-8") as file:
                     file.write("#pragma once\n")
-            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-            with open(os.path.join(root, path), "a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            for name, text in {path: line, **more}.items():
+                os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
+                with open(os.path.join(root, name), "a", encoding="utf-8") as file:
+                    file.write(text + "\n")
             done = subprocess.run([sys.executable, os.path.join(HERE, "includes.py"), root], capture_output=True,
                                   text=True, check=False)
             self.assertEqual(done.stderr, "")
             return done.returncode, done.stdout
 
-    def assert_allowed(self, path, line):
-        self.assertEqual(self.check(path, line), (0, ""))
+    def assert_allowed(self, path, line, more=()):
+        self.assertEqual(self.check(path, line, dict(more)), (0, ""))
 
     def assert_refused(self, path, line, reason):
-        status, output = self.check(path, line)
+        status, output = self.check(path, line, {})
         self.assertEqual(status, 1)
         self.assertIn(reason, output)
         self.assertTrue(output.startswith(path + ":"), output)
@@ -71,6 +72,13 @@ class IncludesTest(unittest.TestCase):
 
     def test_headers_guard_themselves(self):
         self.assert_refused("base/x.h", "int x();", "#pragma once")
+        self.assert_refused("base/x.h", "#ifndef X_H_\n#define Y_H_\n#endif", "#pragma once")
+        self.assert_allowed("base/x.h", "#ifndef X_H_\n#define X_H_\n#endif")
+
+    def test_headers_of_c_sources_are_c(self):
+        self.assert_refused("base/x.h", "#pragma once\n#include <stdint.h>", "<cstdint>")
+        self.assert_allowed("base/x.c", '#include "base/thing.h"\n#include <stdint.h>')
+        self.assert_allowed("base/thing.h", "#include <stdint.h>", more={"base/x.c": '#include "base/thing.h"'})
 
 
 if __name__ == "__main__":

@@ -480,14 +480,10 @@ ProcNode ProcWalk::walk(std::string_view base, bool base_native, std::string_vie
   return Walker(tasks_, caller_).run(base, base_native, rest, follow);
 }
 
-std::string shown_path(std::string_view host, const ProcTasks& tasks) {
-  if (host.starts_with(kMemoryFile) && host.ends_with(kDeleted)) {
-    host.remove_suffix(kDeleted.size());
-    return "/proc/" + std::string(host.substr(kMemoryFile.size()));
-  }
+std::optional<std::string> shown_proc_path(std::string_view host, const ProcTasks& tasks) {
   std::string_view rest;
   if (!is_in_proc(host, rest)) {
-    return tasks.listing_at(host).value_or(std::string(host));
+    return std::nullopt;
   }
   std::string path(kProc);
   bool after_task = false;
@@ -503,13 +499,25 @@ std::string shown_path(std::string_view host, const ProcTasks& tasks) {
     const bool id_stands_here = depth == 0 || (depth == 2 && after_task);
     const auto id = id_stands_here ? id_of(name) : std::nullopt;
     const auto task = id ? tasks.find(HostPid(*id)) : std::nullopt;
-    path += '/' + (task ? std::to_string(task->id.value()) : std::string(name));
-    rest = left;
+    if (id && !task) {
+      return std::nullopt;
+    }
     if (depth == 0 && !task) {
       break;
     }
+    path += '/' + (task ? std::to_string(task->id.value()) : std::string(name));
+    rest = left;
   }
   return path + std::string(rest);
+}
+
+std::string shown_path(std::string_view host, const ProcTasks& tasks) {
+  if (host.starts_with(kMemoryFile) && host.ends_with(kDeleted)) {
+    host.remove_suffix(kDeleted.size());
+    return "/proc/" + std::string(host.substr(kMemoryFile.size()));
+  }
+  const auto shown = shown_proc_path(host, tasks);
+  return shown ? *shown : tasks.listing_at(host).value_or(std::string(host));
 }
 
 std::string text_file_name(std::string_view shown) {

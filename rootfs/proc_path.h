@@ -94,6 +94,10 @@ class ProcWalk {
   const ProcTaskId& caller_;
 };
 
+// The sandbox's name for a path of the workstation in /proc. Nothing for other paths, and for what is about a process
+// outside.
+[[nodiscard]] std::optional<std::string> shown_proc_path(std::string_view host, const ProcTasks& tasks);
+
 // A path of the workstation as the program has to see it: links of descriptors, working directories and executables
 // lead to /proc/HOSTPID, to snapshots and to the memory files that hold translated texts. Unchanged when it is neither.
 [[nodiscard]] std::string shown_path(std::string_view host, const ProcTasks& tasks);

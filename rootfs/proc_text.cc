@@ -107,6 +107,14 @@ std::optional<std::string> lock_line(std::string_view line, const ToVirtual& to_
 
 }  // namespace
 
+char proc_state(std::string_view host) {
+  constexpr std::string_view kLabel = "\nState:\t";
+  const auto label = host.find(kLabel);
+  // In a stat the letter follows the name, whose end is the last parenthesis.
+  const auto at = label != std::string_view::npos ? label + kLabel.size() : host.rfind(')') + 2;
+  return at < host.size() ? host[at] : '\0';
+}
+
 std::string proc_stat_text(std::string_view host, const ProcTask& task, const ToVirtual& to_virtual) {
   // The name in parentheses may hold anything, parentheses included: the last one ends it.
   const auto open = host.find('(');

@@ -25,6 +25,8 @@ struct ProcTask {
   int seccomp_filters = 0;
 };
 
+// The letter of the state in a stat or a status; 0 when there is none.
+[[nodiscard]] char proc_state(std::string_view host);
 [[nodiscard]] std::string proc_stat_text(std::string_view host, const ProcTask& task, const ToVirtual& to_virtual);
 [[nodiscard]] std::string proc_status_text(std::string_view host, const ProcTask& task, const ToVirtual& to_virtual);
 // /proc/PID/task/TID/children: ids outside are left out; `more` ids are added to the end.

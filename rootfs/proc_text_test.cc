@@ -34,6 +34,13 @@ TEST(ProcText, StatShowsAnotherState) {
   EXPECT_EQ(proc_stat_text("1005 (sh) t 77 1005 1005 0 -1 0\n", facts, inside), "5 (sh) T 1 5 5 0 -1 0\n");
 }
 
+TEST(ProcText, StateOfBothForms) {
+  EXPECT_EQ(proc_state("1005 (a) R) t 77 1005\n"), 't');
+  EXPECT_EQ(proc_state("Name:\tState:\nUmask:\t0022\nState:\tS (sleeping)\n"), 'S');
+  EXPECT_EQ(proc_state(""), '\0');
+  EXPECT_EQ(proc_state("x)"), '\0');
+}
+
 TEST(ProcText, StatOfAnUnknownFormGivesNothingAway) {
   EXPECT_EQ(proc_stat_text("1005 (sh) S 77\n", task(5, 5, 1), inside), "");
   EXPECT_EQ(proc_stat_text("", task(5, 5, 1), inside), "");

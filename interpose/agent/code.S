@@ -25,6 +25,11 @@ beam_agent_code:
         xorl %esi, %esi
         xorl %r11d, %r11d
         jmpq *BEAM_AGENT_DATA_ENTRY
+#include "interpose/agent/pi_futex.S"
+        .org beam_agent_code + (BEAM_AGENT_REPORT - BEAM_AGENT_CODE), 0xcc
+beam_agent_report:
+        syscall
+        int3
 beam_agent_code_end:
 
         .globl beam_vdso_image

@@ -7,17 +7,18 @@
 
 #define BEAM_AGENT_BASE 0x10000 /* the usual vm.mmap_min_addr: below every program, above what the kernel forbids */
 #define BEAM_AGENT_VDSO (BEAM_AGENT_BASE)
-#define BEAM_AGENT_VDSO_LIMIT 0xe00
-#define BEAM_AGENT_CODE (BEAM_AGENT_BASE + 0xe00)
+#define BEAM_AGENT_VDSO_LIMIT 0xd00
+#define BEAM_AGENT_CODE (BEAM_AGENT_BASE + 0xd00)
 #define BEAM_AGENT_DATA (BEAM_AGENT_BASE + 0xf00)
 #define BEAM_AGENT_SLOTS (BEAM_AGENT_BASE + 0x1000)
 #define BEAM_AGENT_SLOT_SIZE 0x1000
 #define BEAM_AGENT_SLOT_COUNT 31
 #define BEAM_AGENT_END (BEAM_AGENT_SLOTS + BEAM_AGENT_SLOT_COUNT * BEAM_AGENT_SLOT_SIZE)
 
-/* Offsets in the code. */
+/* Offsets in the code. Calls made below BEAM_AGENT_REPORT pass the filter; the one that stands there never does. */
 #define BEAM_AGENT_GADGET (BEAM_AGENT_CODE + 0x00) /* syscall; int3 */
 #define BEAM_AGENT_START (BEAM_AGENT_CODE + 0x10)  /* protects and seals the agent, then jumps to the program's entry */
+#define BEAM_AGENT_REPORT (BEAM_AGENT_CODE + 0x1f0) /* stops the task for the event thread: a routine has its result */
 
 #define BEAM_AGENT_DATA_ENTRY (BEAM_AGENT_DATA + 0) /* BeamAgentData.entry, for the assembly */
 

@@ -56,6 +56,17 @@ class LaunchTest(unittest.TestCase):
         done = self.launch("sh", "-c", script)
         self.assertEqual((done.returncode, done.stdout), (0, "late\n"))
 
+    def test_orphans_are_reaped_while_the_test_runs(self):
+        # The inner shell's child outlives it and becomes the launcher's; once it has ended, its pid must go.
+        script = """
+            orphan=$(sh -c 'sh -c "exec >&-; read x <$TMPDIR/f" & echo $!')
+            echo go >$TMPDIR/f
+            tail -f --pid=$orphan /dev/null
+            while [ -e /proc/$orphan ]; do :; done
+            echo gone"""
+        done = self.launch("sh", "-c", 'mkfifo "$TMPDIR/f"; ' + script)
+        self.assertEqual((done.returncode, done.stdout), (0, "gone\n"))
+
     def test_a_process_left_behind_fails_the_test(self):
         # The wait is what is tested, so it is shortened for this one.
         with open(LAUNCH, encoding="utf-8") as file:

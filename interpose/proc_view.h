@@ -1,0 +1,100 @@
+// The sandbox's /proc for path calls: who is in it, what a path argument leads to, and the texts and directories that
+// stand for the workstation's.
+//
+// Owns: the private directory of the listings. Safe to use from any thread.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "interpose/guest_memory.h"
+#include "interpose/syscall_args.h"
+#include "interpose/task.h"
+#include "rootfs/proc_listing.h"
+#include "rootfs/proc_path.h"
+#include "rootfs/proc_text.h"
+
+namespace beam::interpose {
+
+struct Shared;
+
+class ProcView final : public rootfs::ProcTasks {
+ public:
+  // `place`: where the private directory is made; empty: the usual places.
+  static Result<std::unique_ptr<ProcView>> create(Shared& shared, const std::string& place);
+
+  [[nodiscard]] std::optional<rootfs::ProcTaskId> find(VirtualPid id) const override;
+  [[nodiscard]] std::optional<rootfs::ProcTaskId> find(HostPid host) const override;
+  [[nodiscard]] std::optional<std::string> listing_at(std::string_view host_path) const override;
+
+  // Where a path argument leads. Nothing when it has nothing to do with /proc, or is no path at all: the kernel's
+  // business.
+  [[nodiscard]] std::optional<rootfs::ProcNode> look(const Caller& caller, GuestFd dir, GuestPath path, bool follow);
+  // The same for a path that has been read.
+  [[nodiscard]] std::optional<rootfs::ProcNode> look(const Caller& caller, GuestFd dir, const std::string& path,
+                                                     bool follow);
+  // A descriptor of the caller that is a link of /proc itself (O_PATH | O_NOFOLLOW).
+  [[nodiscard]] std::optional<rootfs::ProcNode> look_at_descriptor(const Caller& caller, GuestFd fd);
+
+  // A read-only file with the text of a kText node as the caller has to see it. 0, or an errno value.
+  [[nodiscard]] int open_text(const Caller& caller, const rootfs::ProcNode& node, int flags, UniqueFd& fd);
+  // What fstat(2) will say of the next open_text() of this caller: programs that copy a file compare (cp(1)).
+  [[nodiscard]] int promise_text(const Caller& caller, const rootfs::ProcNode& node, struct stat& identity);
+  // The directory to list for a kRoot or a kTaskList node.
+  [[nodiscard]] int open_listing(const Caller& caller, const rootfs::ProcNode& node, int flags, UniqueFd& fd);
+  // The same as fstat(2) of what open_listing() gives next to this caller.
+  [[nodiscard]] int open_listing_for_stat(const Caller& caller, const rootfs::ProcNode& node, UniqueFd& fd);
+
+  // What the caller's descriptor or working directory (AT_FDCWD) is called on the workstation.
+  [[nodiscard]] static std::optional<std::string> host_path_of(const Caller& caller, GuestFd dir);
+  // True when a descriptor leads to a text or a listing, which lie on other file systems than /proc.
+  [[nodiscard]] bool stands_for_proc(const std::string& host_path) const;
+  [[nodiscard]] std::string shown(const std::string& host_path) const { return rootfs::shown_path(host_path, *this); }
+
+  // Until the first of them, no relative path needs a look: some process of the sandbox stands in, or has open, a
+  // directory of /proc.
+  void directory_is_held() { directory_held_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool may_hold_directory() const { return directory_held_.load(std::memory_order_relaxed); }
+
+ private:
+  // Whom fstat(2)'s and open(2)'s answers have to agree for.
+  struct LastStat {
+    HostPid tid;
+    std::string shown;
+  };
+
+  // A memory file that stat(2) has shown and that no open(2) has taken yet.
+  struct Promise {
+    HostPid process;
+    std::string shown;
+    UniqueFd file;
+  };
+
+  ProcView(Shared& shared, std::unique_ptr<rootfs::ProcListing> listing);
+  [[nodiscard]] bool is_zombie(HostPid host) const;
+  [[nodiscard]] std::vector<VirtualPid> processes() const;
+  [[nodiscard]] std::vector<VirtualPid> threads_of(VirtualPid process) const;
+  [[nodiscard]] int text_of(const Caller& caller, const rootfs::ProcNode& node, std::string& text) const;
+  [[nodiscard]] rootfs::ProcTask facts_of(const Caller& caller, const rootfs::ProcTaskId& id, char state) const;
+  [[nodiscard]] std::vector<VirtualPid> adopted_children(const rootfs::ProcTaskId& id) const;
+  [[nodiscard]] int list(const rootfs::ProcNode& node, int flags, bool same_inode, UniqueFd& fd);
+
+  Shared& shared_;
+  std::unique_ptr<rootfs::ProcListing> listing_;
+  std::atomic<bool> directory_held_{false};
+  std::mutex mutex_;
+  LastStat last_stat_;
+  std::deque<Promise> promises_;  // the oldest first, and few
+};
+
+}  // namespace beam::interpose
