@@ -58,9 +58,9 @@ const ListRegistration kSockets{
 
 const ListRegistration kSignalsAndTime{
     ALLOW(rt_sigaction),  ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),    ALLOW(rt_sigpending), ALLOW(rt_sigsuspend),
-    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(clock_nanosleep), ALLOW(alarm),
+    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(alarm),
     ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_settime),   ALLOW(timer_gettime), ALLOW(timer_getoverrun),
-    ALLOW(timer_delete),  ALLOW(clock_gettime),  ALLOW(clock_getres),    ALLOW(gettimeofday),  ALLOW(time),
+    ALLOW(timer_delete),  ALLOW(gettimeofday),  ALLOW(time),
     ALLOW(times),         ALLOW(restart_syscall), ALLOW(adjtimex),       ALLOW(clock_adjtime),
 };
 
