@@ -38,7 +38,7 @@ const ListRegistration kDescriptors{
 const ListRegistration kPaths{
     ALLOW(rename),     ALLOW(renameat),    ALLOW(renameat2),    ALLOW(mkdir),        ALLOW(mkdirat),
     ALLOW(rmdir),           ALLOW(link),         ALLOW(linkat),       ALLOW(unlink),
-    ALLOW(unlinkat),   ALLOW(symlink),     ALLOW(symlinkat),    ALLOW(chmod),        ALLOW(fchmodat),
+    ALLOW(unlinkat),          ALLOW(chmod),        ALLOW(fchmodat),
     ALLOW(fchmodat2),  ALLOW(chown),       ALLOW(lchown),       ALLOW(fchownat),     ALLOW(truncate),
     ALLOW(utime),      ALLOW(utimes),      ALLOW(futimesat),    ALLOW(utimensat),    ALLOW(mknod),
     ALLOW(mknodat),    ALLOW(setxattr),    ALLOW(lsetxattr),    ALLOW(getxattr),     ALLOW(lgetxattr),
