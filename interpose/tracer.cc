@@ -503,6 +503,19 @@ void Tracer::on_death(HostPid tid, int status) {
   shared_.tasks.remove(tid);
   if (tid != process->host) {
     shared_.pids.release(tid);
+  } else if (process->threads > 0) {
+    // The kernel reports a leader last. A thread that is still known took over the leader's id for an exec, and was killed
+    // before the exec could be reported: its own id reports nothing more.
+    std::vector<HostPid> lost;
+    for (const auto& [other, entry] : shared_.tasks.tasks()) {
+      if (entry->process == process) {
+        lost.push_back(other);
+      }
+    }
+    for (const HostPid other : lost) {
+      shared_.tasks.remove(other);
+      shared_.pids.release(other);
+    }
   }
   if (process->threads == 0) {
     on_process_death(process, status);
