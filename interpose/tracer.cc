@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/clone.h"
+#include "interpose/interrupted.h"
 #include "interpose/proc_stat.h"
 #include "interpose/reveal.h"
 #include "interpose/robust_list.h"
@@ -470,6 +471,7 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       return;
     }
   }
+  restart_unanswered_call(tracee);
   translate_delivered_signal(shared_, tracee);
   resume(task, std::move(tracee), signal);
 }
