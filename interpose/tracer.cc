@@ -506,23 +506,28 @@ void Tracer::on_death(HostPid tid, int status) {
   if (tid != process->host) {
     shared_.pids.release(tid);
   } else if (process->threads > 0) {
-    // The kernel reports a leader last. A thread that is still known took over the leader's id for an exec, and was killed
-    // before the exec could be reported: its own id reports nothing more.
-    std::vector<HostPid> lost;
-    for (const auto& [other, entry] : shared_.tasks.tasks()) {
-      if (entry->process == process) {
-        lost.push_back(other);
-      }
-    }
-    for (const HostPid other : lost) {
-      shared_.tasks.remove(other);
-      shared_.pids.release(other);
-    }
+    forget_lost_threads(process);
   }
   if (process->threads == 0) {
     on_process_death(process, status);
   }
   adopt_orphans_of_dead_parents();
+}
+
+// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after it
+// had taken over the leader's id and before it could say so: its old id never reports anything.
+void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
+  std::vector<HostPid> lost;
+  for (const auto& [tid, task] : shared_.tasks.tasks()) {
+    if (task->process == process) {
+      lost.push_back(tid);
+    }
+  }
+  for (const HostPid tid : lost) {
+    pi_waiters_.died(tid, shared_.tasks.find(tid)->vtid);
+    shared_.tasks.remove(tid);
+    shared_.pids.release(tid);
+  }
 }
 
 void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {
