@@ -173,39 +173,50 @@ std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, GuestP
   return look(caller, dir, text, follow);
 }
 
-std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, const std::string& path, bool follow) {
-  std::string base = "/proc";
-  std::string_view rest = path;
-  bool native = true;
-  if (path.starts_with('/')) {
+std::optional<ProcView::Start> ProcView::start_of(const Caller& caller, GuestFd dir, const std::string& path,
+                                                  bool follow) {
+  const bool absolute = path.starts_with('/');
+  if (absolute) {
     std::size_t prefix = 0;
-    const auto behind = rootfs::enter_proc(path, prefix);
-    if (!behind || (prefix != 0 && !leads_to_proc(path, prefix))) {
-      return std::nullopt;
-    }
-    rest = *behind;
-  } else {
-    if (!may_hold_directory() || !rootfs::relative_may_concern_proc(path, listing_->names_of_root())) {
-      return std::nullopt;
-    }
-    const auto link = host_path_of(caller, dir);
-    if (!link) {
-      return std::nullopt;
-    }
-    if (const auto listed = listing_at(*link)) {
-      base = *listed;
-      native = false;
-    } else if (const auto known = rootfs::shown_proc_path(*link, *this)) {
-      base = *known;
-    } else {
-      return std::nullopt;
+    const auto rest = rootfs::enter_proc(path, prefix);
+    if (rest && (prefix == 0 || leads_to_proc(path, prefix))) {
+      return Start{"/proc", std::string(*rest), true};
     }
   }
-  if (!in_own_root(caller.tid)) {
+  const bool by_links = link_made_.load(std::memory_order_relaxed);
+  const bool by_directory =
+      !absolute && may_hold_directory() && rootfs::relative_may_concern_proc(path, listing_->names_of_root());
+  if (!by_links && !by_directory) {
+    return std::nullopt;
+  }
+  std::optional<std::string> directory;
+  if (!absolute) {
+    directory = host_path_of(caller, dir);
+    if (!directory) {
+      return std::nullopt;
+    }
+    if (const auto listed = listing_at(*directory)) {
+      return Start{*listed, path, false};
+    }
+    if (const auto known = rootfs::shown_proc_path(*directory, *this)) {
+      return Start{*known, path, true};
+    }
+  }
+  if (by_links) {
+    if (const auto rest = rootfs::enter_proc_by_links(directory.value_or("/"), path, follow)) {
+      return Start{"/proc", *rest, true};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, const std::string& path, bool follow) {
+  const auto start = path.empty() ? std::nullopt : start_of(caller, dir, path, follow);
+  if (!start || !in_own_root(caller.tid)) {
     return std::nullopt;
   }
   const ProcTaskId id{caller.tid, caller.process->host, caller.vtid, caller.process->vpid};
-  return rootfs::ProcWalk(*this, id).walk(base, native, rest, follow);
+  return rootfs::ProcWalk(*this, id).walk(start->base, start->native, start->rest, follow);
 }
 
 std::optional<ProcNode> ProcView::look_at_descriptor(const Caller& caller, GuestFd fd) {

@@ -66,6 +66,10 @@ class ProcView final : public rootfs::ProcTasks {
   void directory_is_held() { directory_held_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool may_hold_directory() const { return directory_held_.load(std::memory_order_relaxed); }
 
+  // A program has made a symbolic link that may lead to /proc: until the first, the letters of a path say where it
+  // leads.
+  void link_is_made() { link_made_.store(true, std::memory_order_relaxed); }
+
  private:
   // Whom fstat(2)'s and open(2)'s answers have to agree for.
   struct LastStat {
@@ -80,6 +84,14 @@ class ProcView final : public rootfs::ProcTasks {
     UniqueFd file;
   };
 
+  // Where a path starts in /proc, and the rest of it.
+  struct Start {
+    std::string base = "/proc";
+    std::string rest;
+    bool native = true;
+  };
+
+  [[nodiscard]] std::optional<Start> start_of(const Caller& caller, GuestFd dir, const std::string& path, bool follow);
   ProcView(Shared& shared, std::unique_ptr<rootfs::ProcListing> listing);
   [[nodiscard]] bool is_zombie(HostPid host) const;
   [[nodiscard]] std::vector<VirtualPid> processes() const;
@@ -92,6 +104,7 @@ class ProcView final : public rootfs::ProcTasks {
   Shared& shared_;
   std::unique_ptr<rootfs::ProcListing> listing_;
   std::atomic<bool> directory_held_{false};
+  std::atomic<bool> link_made_{false};
   std::mutex mutex_;
   LastStat last_stat_;
   std::deque<Promise> promises_;  // the oldest first, and few

@@ -28,8 +28,7 @@ const ListRegistration kDescriptors{
     ALLOW(fdatasync), ALLOW(sync_file_range), ALLOW(ftruncate),    ALLOW(fallocate),   ALLOW(fadvise64),
     ALLOW(readahead), ALLOW(fchmod),       ALLOW(fchown),          ALLOW(fsetxattr),   ALLOW(fgetxattr),
     ALLOW(flistxattr), ALLOW(fremovexattr),       ALLOW(getdents),    ALLOW(getdents64),
-    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(signalfd),
-    ALLOW(signalfd4), ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
+    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
     ALLOW(inotify_init1), ALLOW(inotify_rm_watch), ALLOW(memfd_create), ALLOW(pidfd_getfd), ALLOW(io_setup),
     ALLOW(io_destroy), ALLOW(io_getevents), ALLOW(io_submit),      ALLOW(io_cancel),   ALLOW(io_pgetevents),
     ALLOW(syncfs),    ALLOW(cachestat),    ALLOW(file_getattr),    ALLOW(file_setattr),
@@ -39,7 +38,7 @@ const ListRegistration kDescriptors{
 const ListRegistration kPaths{
     ALLOW(rename),     ALLOW(renameat),    ALLOW(renameat2),    ALLOW(mkdir),        ALLOW(mkdirat),
     ALLOW(rmdir),           ALLOW(link),         ALLOW(linkat),       ALLOW(unlink),
-    ALLOW(unlinkat),   ALLOW(symlink),     ALLOW(symlinkat),    ALLOW(chmod),        ALLOW(fchmodat),
+    ALLOW(unlinkat),          ALLOW(chmod),        ALLOW(fchmodat),
     ALLOW(fchmodat2),  ALLOW(chown),       ALLOW(lchown),       ALLOW(fchownat),     ALLOW(truncate),
     ALLOW(utime),      ALLOW(utimes),      ALLOW(futimesat),    ALLOW(utimensat),    ALLOW(mknod),
     ALLOW(mknodat),    ALLOW(setxattr),    ALLOW(lsetxattr),    ALLOW(getxattr),     ALLOW(lgetxattr),

@@ -274,6 +274,25 @@ BEAM_ESCALATED(readlinkat, GuestFd dir, GuestPath path, RemotePtr<char> to, std:
   return read_link_at_stop(call, dir, path, 1, to, size);
 }
 
+// The kernel makes the link; remembered is that it may lead into /proc.
+Answer note_link(const AnswerCall& call, GuestPath target) {
+  std::string text;
+  if (call.memory().read_string(target.address(), text, PATH_MAX) == 0 && rootfs::link_may_lead_to_proc(text)) {
+    call.shared.proc->link_is_made();
+  }
+  return Answer::pass();
+}
+
+BEAM_SYSCALL(symlink, Strategy::kAnswer, GuestPath target, GuestPath path) {
+  (void)path;
+  return note_link(call, target);
+}
+
+BEAM_SYSCALL(symlinkat, Strategy::kAnswer, GuestPath target, GuestFd dir, GuestPath path) {
+  (void)dir, (void)path;
+  return note_link(call, target);
+}
+
 BEAM_SYSCALL(getcwd, Strategy::kAnswer, RemotePtr<char> to, std::uint64_t size) {
   ProcView& proc = *call.shared.proc;
   const auto link = proc.may_hold_directory() ? ProcView::host_path_of(call.caller, kHere) : std::nullopt;

@@ -45,6 +45,9 @@ struct Process {
   // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
   bool unreadable = false;
   std::atomic<bool> revealing{false};
+  // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork, kept
+  // by exec, as the filters are that trap them.
+  std::vector<int> trapped_reads;
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };

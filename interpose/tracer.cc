@@ -189,10 +189,18 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
+  // Each thread stops and goes on by itself; the leader's news is the process's.
+  const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
+    if (leader && task.state != RunState::kGroupStop) {
+      shared_.observer.on_stop(task.vtid, signal);
+    }
     task.state = RunState::kGroupStop;
     std::move(tracee).resume(Resume::kListen);
     return;
+  }
+  if (leader && task.state == RunState::kGroupStop) {
+    shared_.observer.on_continue(task.vtid);
   }
   resume(task, std::move(tracee));
 }
@@ -224,6 +232,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
+    process->trapped_reads = parent.process->trapped_reads;
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
@@ -494,6 +503,19 @@ void Tracer::on_death(HostPid tid, int status) {
   shared_.tasks.remove(tid);
   if (tid != process->host) {
     shared_.pids.release(tid);
+  } else if (process->threads > 0) {
+    // The kernel reports a leader last. A thread that is still known took over the leader's id for an exec, and was killed
+    // before the exec could be reported: its own id reports nothing more.
+    std::vector<HostPid> lost;
+    for (const auto& [other, entry] : shared_.tasks.tasks()) {
+      if (entry->process == process) {
+        lost.push_back(other);
+      }
+    }
+    for (const HostPid other : lost) {
+      shared_.tasks.remove(other);
+      shared_.pids.release(other);
+    }
   }
   if (process->threads == 0) {
     on_process_death(process, status);

@@ -462,6 +462,57 @@ std::optional<std::string_view> enter_proc(std::string_view path, std::size_t& p
   }
 }
 
+std::optional<std::string> enter_proc_by_links(std::string_view base, std::string_view path, bool follow) {
+  std::string at(path.starts_with('/') ? "" : base == "/" ? "" : base);
+  std::string todo(path);
+  int links = 0;
+  while (true) {
+    std::string_view left = todo;
+    const std::string name(next_component(left));
+    if (name.empty()) {
+      return std::nullopt;
+    }
+    const bool last = left.empty();
+    if (name == "..") {
+      at.resize(at.empty() ? 0 : at.rfind('/'));
+    } else if (name != ".") {
+      const std::string next = at + "/" + name;
+      if (next == kProc) {
+        return std::string(left);
+      }
+      if (last && !follow) {
+        return std::nullopt;
+      }
+      char target[PATH_MAX];
+      const ssize_t size = ::readlink(next.c_str(), target, sizeof target);
+      if (size > 0) {
+        if (++links > kMostLinks) {
+          return std::nullopt;
+        }
+        if (target[0] == '/') {
+          at.clear();
+        }
+        todo = std::string(target, static_cast<std::size_t>(size)) + std::string(left);
+        continue;
+      }
+      if (errno != EINVAL) {
+        return std::nullopt;
+      }
+      at = next;
+    }
+    todo = std::string(left);
+  }
+}
+
+bool link_may_lead_to_proc(std::string_view target) {
+  for (;;) {
+    const std::string_view name = next_component(target);
+    if (name.empty() || name == "proc") {
+      return !name.empty();
+    }
+  }
+}
+
 bool relative_may_concern_proc(std::string_view path, const std::vector<std::string>& names_of_root) {
   static constexpr std::string_view kInTasks[] = {"children", "cwd",   "exe",  "fd",     "fdinfo", "map_files", "ns",
                                                   "root",     "sched", "stat", "status", "task",   "timers"};
