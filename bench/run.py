@@ -81,7 +81,6 @@ class Bench:
         self.directory = directory
         self.random = random.Random(options.seed)
         self.user = None
-        # Where the helper and Beam lie, an ordinary user need not get to.
         self.environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": directory, "TMPDIR": "/tmp",
                             "LC_ALL": "C.UTF-8", "BEAM_HOME": os.path.join(directory, "beam"),
                             "XDG_RUNTIME_DIR": os.path.join(directory, "rt")}
@@ -352,11 +351,14 @@ def main():
             os.mkdir(os.path.join(directory, name), 0o700)
         if os.getuid() == 0:
             bench.user = options.user
-            # A copy, since root's build folder may be closed to others.
-            for attribute in ("beam", "loops"):
-                copy = os.path.join(directory, "bin-" + attribute)
-                shutil.copy2(getattr(bench, attribute), copy)
-                setattr(bench, attribute, copy)
+            # Copies, since root's build folder may be closed to others; beam's helpers lie beside it.
+            binaries = os.path.join(directory, "bin")
+            os.mkdir(binaries)
+            for source in (bench.loops, bench.beam, os.path.join(os.path.dirname(bench.beam), "beam-init")):
+                if os.path.exists(source):
+                    shutil.copy2(source, binaries)
+            bench.loops = os.path.join(binaries, os.path.basename(bench.loops))
+            bench.beam = os.path.join(binaries, os.path.basename(bench.beam))
             bench.peers["beam"][0] = bench.beam
             for path, names, files in os.walk(directory):
                 for entry in [path] + [os.path.join(path, f) for f in files]:
