@@ -13,7 +13,6 @@ namespace beam::interpose {
 namespace {
 
 constexpr auto kRestartSystem = static_cast<std::uint64_t>(-512);       // ERESTARTSYS, include/linux/errno.h
-constexpr auto kRestartNoInterrupt = static_cast<std::uint64_t>(-513);  // ERESTARTNOINTR
 
 // Opening a FIFO or a device may wait, and then a signal interrupts it by right.
 bool open_may_wait(const StoppedTracee& tracee, int dir, std::uint64_t address) {
@@ -45,16 +44,14 @@ bool may_wait(const StoppedTracee& tracee, const user_regs_struct& regs) {
 
 }  // namespace
 
-void restart_unanswered_call(StoppedTracee& tracee) {
-  user_regs_struct* regs = tracee.regs();
+bool interrupted_unanswered(StoppedTracee& tracee) {
+  const user_regs_struct* regs = tracee.regs();
   if (regs == nullptr || regs->rax != kRestartSystem) {
-    return;
+    return false;
   }
   const SyscallDeclaration* call = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
-  if (call != nullptr && call->strategy == Strategy::kAnswer && !may_wait(tracee, *regs)) {
-    regs->rax = kRestartNoInterrupt;
-    tracee.set_regs_changed();
-  }
+  return call != nullptr && call->strategy == Strategy::kAnswer && call->traps(raw_args(*regs)) &&
+         !may_wait(tracee, *regs);
 }
 
 }  // namespace beam::interpose

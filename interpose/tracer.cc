@@ -181,7 +181,8 @@ void Tracer::handle(HostPid tid, int status) {
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
-  const bool watch = in_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch =
+      in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
@@ -299,6 +300,10 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   }
   task->escalated.store(-1, std::memory_order_relaxed);
   task->settid_address = 0;
+  if (task->mask_after_call) {
+    tracee.set_signal_mask(*task->mask_after_call);
+    task->mask_after_call.reset();
+  }
   Process& process = *task->process;
   {
     const std::unique_lock lock(shared_.tasks.mutex());
@@ -327,10 +332,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
     resume(task, std::move(tracee));
     return;
   }
-  RawArgs args{};
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    args[i] = arg_register(*regs, i);
-  }
+  const RawArgs args = raw_args(*regs);
   const bool tracing = shared_.trace.wants(*declaration);
   const std::uint64_t began = tracing ? Trace::now() : 0;
   std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
@@ -382,6 +384,9 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 }
 
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
+  if (task.mask_after_call) {
+    unmask_after_call(task, tracee);
+  }
   if (task.call != nullptr) {
     leave_call(task, tracee);
     resume(task, std::move(tracee));
@@ -459,6 +464,16 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   task.call.reset();
 }
 
+// At the exit of the call that went before a signal; not at its entry, nor when it is about to be made again.
+void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
+  __ptrace_syscall_info info{};
+  const long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tracee.tid().value(), sizeof info, &info);
+  if (size > 0 && info.op == PTRACE_SYSCALL_INFO_EXIT && (info.exit.rval > -512 || info.exit.rval < -516)) {
+    tracee.set_signal_mask(*task.mask_after_call);
+    task.mask_after_call.reset();
+  }
+}
+
 void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
@@ -471,7 +486,14 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       return;
     }
   }
-  restart_unanswered_call(tracee);
+  // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
+  if (!task.mask_after_call && interrupted_unanswered(tracee)) {
+    task.mask_after_call = tracee.signal_mask();
+    if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
+      resume(task, std::move(tracee), signal);
+      return;
+    }
+  }
   translate_delivered_signal(shared_, tracee);
   resume(task, std::move(tracee), signal);
 }

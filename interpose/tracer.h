@@ -69,6 +69,7 @@ class Tracer {
   void enter_call(Task& task, StoppedTracee tracee);
   Rewrite answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args);
   void leave_call(Task& task, StoppedTracee& tracee);
+  void unmask_after_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();
