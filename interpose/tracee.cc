@@ -9,7 +9,8 @@
 namespace beam::interpose {
 namespace {
 
-constexpr std::uint64_t kAllSignals = ~0ULL;
+// All but SIGTRAP: forced while it is blocked, it would reset the program's own disposition (kernel/signal.c).
+constexpr std::uint64_t kAllButTrap = ~(1ULL << (SIGTRAP - 1));
 
 template <typename Address, typename Data>
 long request(__ptrace_request what, HostPid tid, Address address, Data data) {
@@ -83,22 +84,34 @@ bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
 }
 
 // The exit event is only peeked at: it belongs to the event loop, as every death does.
+// A PTRACE_EVENT_STOP may come first, before the instruction or after it with the trap still pending: another step leads to
+// the trap in both cases, and only with the trap used up is the task free of it.
 bool StoppedTracee::step(bool& stop_request_used) {
-  if (!flush_regs() || request(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) {
+  if (!flush_regs()) {
     return false;
   }
   regs_read_ = false;
-  siginfo_t peek{};
-  if (::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL) != 0 ||
-      peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
-    return false;
+  for (;;) {
+    if (request(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) {
+      return false;
+    }
+    siginfo_t peek{};
+    int waited = 0;
+    do {
+      waited = ::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL);
+    } while (waited != 0 && errno == EINTR);  // the signal that tells the event thread of posted work
+    if (waited != 0 || peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
+      return false;
+    }
+    int status = 0;
+    if (::waitpid(tid_.value(), &status, __WALL) < 0 || !WIFSTOPPED(status)) {
+      return false;
+    }
+    if ((status >> 16) != PTRACE_EVENT_STOP) {
+      return true;
+    }
+    stop_request_used = true;
   }
-  int status = 0;
-  if (::waitpid(tid_.value(), &status, __WALL) < 0 || !WIFSTOPPED(status)) {
-    return false;
-  }
-  stop_request_used |= (status >> 16) == PTRACE_EVENT_STOP;
-  return true;
 }
 
 bool StoppedTracee::request_stop() const { return request(PTRACE_INTERRUPT, tid_, nullptr, nullptr) == 0; }
@@ -113,7 +126,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const auto mask = signal_mask();
-  if (!mask || !set_signal_mask(kAllSignals)) {
+  if (!mask || !set_signal_mask(kAllButTrap)) {
     return gone();
   }
   const user_regs_struct saved = regs_;
