@@ -25,6 +25,10 @@ unsigned long long& arg_register(user_regs_struct& regs, std::size_t index) {
   }
 }
 
+RawArgs raw_args(const user_regs_struct& regs) {
+  return {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
+}
+
 UniqueFd AnswerCall::descriptor(GuestFd fd, int& error) const {
   // PIDFD_THREAD, as the group's leader may be a zombie; without it (before 6.9) the group has to do.
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, caller.tid.value(), PIDFD_THREAD)));

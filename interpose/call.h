@@ -180,5 +180,6 @@ class ExitCall {
 
 // The number of argument `index`'s register in user_regs_struct.
 [[nodiscard]] unsigned long long& arg_register(user_regs_struct& regs, std::size_t index);
+[[nodiscard]] RawArgs raw_args(const user_regs_struct& regs);
 
 }  // namespace beam::interpose

@@ -6,6 +6,7 @@
 // All public functions may be called from any thread but the event thread, unless they say otherwise.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <array>
@@ -33,6 +34,9 @@ class Observer {
   virtual void on_exit(VirtualPid pid, int wait_status) = 0;
   // The last process of the sandbox has ended.
   virtual void on_empty() = 0;
+  // A process, any one, was stopped by `signal` (as by SIGTSTP), or goes on after such a stop.
+  virtual void on_stop(VirtualPid /*pid*/, int /*signal*/) {}
+  virtual void on_continue(VirtualPid /*pid*/) {}
 };
 
 struct EngineOptions {
@@ -52,8 +56,10 @@ struct SpawnRequest {
   std::array<int, 3> stdio{0, 1, 2};  // the supervisor's descriptors that become 0, 1 and 2; not consumed
   std::vector<int> inherit;          // further descriptors that stay open, at 3, 4, ... in this order; not consumed
   bool new_session = true;           // setsid(2) first
-  bool controlling_terminal = false;  // stdin is a terminal and becomes the controlling one of the new session
+  bool controlling_terminal = false;  // the first terminal among stdio becomes the controlling one of the new session
   mode_t umask = 022;
+  sigset_t signal_mask{};      // blocked signals
+  sigset_t ignored_signals{};  // all others have their default action
 };
 
 struct Spawned {

@@ -42,7 +42,9 @@ std::uint64_t place(const unsigned char* label) {
 constexpr std::uint64_t kZeroFlag = 1 << 6;
 
 // Set by the kernel in rax for a call that it will restart (include/linux/errno.h).
-bool restarts(std::int64_t result) { return result == -512 || result == -513 || result == -514 || result == -516; }
+bool restarts(std::int64_t result) {
+  return result == -512 || result == -513 || result == -514 || result == -516;
+}
 
 class PiCall : public AgentCall {
  public:
@@ -81,8 +83,8 @@ class PiCall : public AgentCall {
       return 0;
     }
     if (at < place(beam_pi_lock)) {
-      // Still at the condition, or with the result of its wait. Woken, it can't wait there again: the kernel's own service
-      // then says that the value has changed (handle_early_requeue_pi_wakeup).
+      // Still at the condition, or with the result of its wait. Woken, it can't wait there again: the kernel's own
+      // service then says that the value has changed (handle_early_requeue_pi_wakeup).
       if (at != place(beam_pi_requeue_waited)) {
         return at > place(beam_pi_requeue_waited) ? std::optional<std::int64_t>(-EAGAIN) : std::nullopt;
       }
@@ -203,8 +205,8 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   return Rewrite::until_exit(std::move(progress));
 }
 
-// FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8, WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation is
-// passed by the filter.
+// FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8, WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation
+// is passed by the filter.
 BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
                   (TrapWhen{{is(1, 6, 0x7e)}, {is(1, 8, 0x7f)}, {is(1, 11, 0x7f)}, {is(1, 12, 0x7e)}}),
                   RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
@@ -239,7 +241,9 @@ BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
 }
 
 // A stop without a signal: the wait begins again and finds the word changed. Nothing comes of it elsewhere.
-void nudge(HostPid tid) { StoppedTracee(tid).request_stop(); }
+void nudge(HostPid tid) {
+  StoppedTracee(tid).request_stop();
+}
 
 }  // namespace
 

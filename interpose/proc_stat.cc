@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -109,7 +110,7 @@ std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid) {
   return std::strtoull(text->c_str() + at + 8, nullptr, 16);
 }
 
-std::optional<HostPid> pid_of_pidfd(int fd) {
+Result<HostPid> pid_of_pidfd(int fd) {
   const std::string number = std::to_string(fd);
   const auto text = read_small("/proc/self/fdinfo/" + number);
   pid_t pid = text ? number_after(*text, "\nPid:").value_or(0) : 0;
@@ -120,10 +121,13 @@ std::optional<HostPid> pid_of_pidfd(int fd) {
     target[std::max<ssize_t>(size, 0)] = '\0';
     int end = 0;
     if (std::sscanf(target, "/proc/%d%n", &pid, &end) != 1 || end != size) {
-      return std::nullopt;
+      return Error(EBADF, "process of descriptor " + number);
     }
   }
-  return pid > 0 ? std::optional(HostPid(pid)) : std::nullopt;
+  if (pid < 0) {
+    return Error(ESRCH, "process of descriptor " + number);
+  }
+  return HostPid(pid);
 }
 
 }  // namespace beam::interpose

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/ids.h"
+#include "base/result.h"
 
 namespace beam::interpose {
 
@@ -38,8 +39,8 @@ struct ProcCredentials {
 [[nodiscard]] std::optional<ProcCredentials> read_proc_credentials(HostPid tid);
 // One bit a signal that has a handler, signal 1 lowest.
 [[nodiscard]] std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid);
-// The process that a pidfd of this process, or a descriptor of /proc/PID, is for; nothing when it is neither or its process
-// is gone (fdinfo, proc(5)).
-[[nodiscard]] std::optional<HostPid> pid_of_pidfd(int fd);
+// The process that a pidfd of this process, or a descriptor of /proc/PID, is for (fdinfo, proc(5)). EBADF when it is
+// neither, ESRCH when its process is gone.
+Result<HostPid> pid_of_pidfd(int fd);
 
 }  // namespace beam::interpose

@@ -41,7 +41,7 @@ enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors,
 const char* step_name(int step) {
   switch (step) {
     case kSession: return "setsid";
-    case kTerminal: return "make its standard input the controlling terminal";
+    case kTerminal: return "find the controlling terminal among the streams of";
     case kDirectory: return "enter working directory";
     case kDescriptors: return "set up descriptors";
     case kPrivileges: return "set no_new_privs";
@@ -56,6 +56,7 @@ struct ChildPlan {
   const std::vector<char*>& envp;
   const sock_fprog& program;
   int control;  // a socket to the supervisor
+  std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
 };
 
 // Runs in the child: async-signal-safe calls only, as the supervisor has threads (fork(2)).
@@ -73,29 +74,32 @@ struct ChildPlan {
   if (request.new_session && ::setsid() < 0) {
     fail(kSession);
   }
-  if (request.controlling_terminal && ::ioctl(request.stdio[0], TIOCSCTTY, 0) != 0) {
-    fail(kTerminal);
+  if (request.controlling_terminal) {
+    const auto* terminal = request.stdio.begin();
+    while (terminal != request.stdio.end() && ::isatty(*terminal) == 0) {
+      ++terminal;
+    }
+    if (terminal == request.stdio.end() || ::ioctl(*terminal, TIOCSCTTY, 0) != 0) {
+      fail(kTerminal);
+    }
   }
   if (!request.working_directory.empty() && ::chdir(request.working_directory.c_str()) != 0) {
     fail(kDirectory);
   }
   // Out of the way first, so that no source is overwritten before it has been copied.
-  constexpr int kParked = 512;
-  const int kept = 3 + static_cast<int>(request.inherit.size());
-  for (int i = 0; i < kept; ++i) {
-    const int from = i < 3 ? request.stdio[static_cast<std::size_t>(i)] : request.inherit[static_cast<std::size_t>(i - 3)];
-    if (::dup2(from, kParked + i) < 0) {
+  const std::size_t kept = 3 + request.inherit.size();
+  const int control = static_cast<int>(kept);
+  for (std::size_t i = 0; i <= kept; ++i) {
+    const int from = i == kept ? plan.control : i < 3 ? request.stdio[i] : request.inherit[i - 3];
+    plan.parked[i] = ::fcntl(from, F_DUPFD, control + 1);
+    if (plan.parked[i] < 0) {
       fail(kDescriptors);
     }
   }
-  if (::dup2(plan.control, kParked + kept) < 0) {
-    fail(kDescriptors);
+  for (std::size_t i = 0; i < kept; ++i) {
+    ::dup2(plan.parked[i], static_cast<int>(i));
   }
-  for (int i = 0; i < kept; ++i) {
-    ::dup2(kParked + i, i);
-  }
-  const int control = kept;
-  if (::dup3(kParked + kept, control, O_CLOEXEC) < 0) {
+  if (::dup3(plan.parked[kept], control, O_CLOEXEC) < 0) {
     fail(kDescriptors);
   }
   ::syscall(SYS_close_range, static_cast<unsigned>(control + 1), ~0U, 0);
@@ -107,12 +111,10 @@ struct ChildPlan {
   ::umask(request.umask);
   for (int signal = 1; signal <= 64; ++signal) {
     struct sigaction action {};
-    action.sa_handler = SIG_DFL;
+    action.sa_handler = ::sigismember(&request.ignored_signals, signal) == 1 ? SIG_IGN : SIG_DFL;
     ::sigaction(signal, &action, nullptr);
   }
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::sigprocmask(SIG_SETMASK, &request.signal_mask, nullptr);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     report_and_exit(kPrivileges);
   }
@@ -155,12 +157,13 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   const auto envp = pointers(request.envp);
   static const std::vector<sock_filter> filter = build_filter(SyscallTable::instance());
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
+  std::vector<int> parked(4 + request.inherit.size());
   const pid_t pid = ::fork();
   if (pid < 0) {
     return Error::from_errno("fork for " + request.path);
   }
   if (pid == 0) {
-    run_child({request, argv, envp, program, theirs.get()});
+    run_child({request, argv, envp, program, theirs.get(), parked});
   }
   theirs.reset();
   const auto give_up = [&](Error error) {

@@ -28,8 +28,7 @@ const ListRegistration kDescriptors{
     ALLOW(fdatasync), ALLOW(sync_file_range), ALLOW(ftruncate),    ALLOW(fallocate),   ALLOW(fadvise64),
     ALLOW(readahead), ALLOW(fchmod),       ALLOW(fchown),          ALLOW(fsetxattr),   ALLOW(fgetxattr),
     ALLOW(flistxattr), ALLOW(fremovexattr),       ALLOW(getdents),    ALLOW(getdents64),
-    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(signalfd),
-    ALLOW(signalfd4), ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
+    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
     ALLOW(inotify_init1), ALLOW(inotify_rm_watch), ALLOW(memfd_create), ALLOW(pidfd_getfd), ALLOW(io_setup),
     ALLOW(io_destroy), ALLOW(io_getevents), ALLOW(io_submit),      ALLOW(io_cancel),   ALLOW(io_pgetevents),
     ALLOW(syncfs),    ALLOW(cachestat),    ALLOW(file_getattr),    ALLOW(file_setattr),
@@ -58,9 +57,9 @@ const ListRegistration kSockets{
 
 const ListRegistration kSignalsAndTime{
     ALLOW(rt_sigaction),  ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),    ALLOW(rt_sigpending), ALLOW(rt_sigsuspend),
-    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(clock_nanosleep), ALLOW(alarm),
+    ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(alarm),
     ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_settime),   ALLOW(timer_gettime), ALLOW(timer_getoverrun),
-    ALLOW(timer_delete),  ALLOW(clock_gettime),  ALLOW(clock_getres),    ALLOW(gettimeofday),  ALLOW(time),
+    ALLOW(timer_delete),  ALLOW(gettimeofday),  ALLOW(time),
     ALLOW(times),         ALLOW(restart_syscall), ALLOW(adjtimex),       ALLOW(clock_adjtime),
 };
 

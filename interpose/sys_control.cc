@@ -44,11 +44,36 @@ BEAM_SYSCALL(setresgid, Strategy::kAnswer, unsigned, unsigned, unsigned) { retur
 BEAM_SYSCALL(setfsuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
 BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
 BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) { return change_credentials(call); }
-BEAM_SYSCALL(capset, Strategy::kAnswer, RemotePtr<void>, RemotePtr<void>) { return change_credentials(call); }
 
 struct HeaderCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
 };
+
+// Only the caller itself may be named (capset(2)); the kernel knows it by the host's id, or by 0.
+BEAM_SYSCALL(capset, Strategy::kAnswer, RemotePtr<__user_cap_header_struct> header, RemotePtr<void>) {
+  __user_cap_header_struct copy{};
+  const bool named = call.memory().read(header, copy) == 0 && copy.pid != 0;
+  if (named && VirtualPid(copy.pid) == call.caller.vtid) {
+    call.caller.process->credentials_changed = true;
+    return Answer::escalate();
+  }
+  return change_credentials(call);
+}
+
+BEAM_ESCALATED(capset, RemotePtr<__user_cap_header_struct> header) {
+  __user_cap_header_struct copy{};
+  if (call.memory().read(header, copy) != 0) {
+    return Rewrite::error(EFAULT);
+  }
+  copy.pid = 0;
+  auto progress = std::make_unique<HeaderCall>();
+  const std::uint64_t place = call.put(*progress, &copy, sizeof copy);
+  if (place == 0) {
+    return Rewrite::error(EPERM);
+  }
+  call.set_arg(*progress, 0, place);
+  return Rewrite::until_exit(std::move(progress));
+}
 
 BEAM_SYSCALL(capget, Strategy::kRewrite, RemotePtr<__user_cap_header_struct> header, RemotePtr<void> data) {
   (void)data;

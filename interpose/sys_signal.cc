@@ -277,8 +277,8 @@ BEAM_SYSCALL(pidfd_send_signal, Strategy::kAnswer, GuestFd fd, Signal signal, Re
     return Answer::error(-error);
   }
   const auto named = pid_of_pidfd(pidfd.get());
-  if (!named) {
-    return Answer::error(EBADF);
+  if (!named.ok()) {
+    return Answer::error(named.error().code());
   }
   const auto target = call.shared.process(call.shared.pids.to_virtual(*named));
   if (target == nullptr) {

@@ -3,6 +3,7 @@
 #include <linux/audit.h>
 #include <seccomp.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/check.h"
@@ -15,6 +16,18 @@ TrapWhen one_of(int arg, const std::vector<std::uint64_t>& values, std::uint64_t
     when.push_back({is(arg, value, mask)});
   }
   return when;
+}
+
+bool SyscallDeclaration::traps(const RawArgs& args) const {
+  if (strategy == Strategy::kAllow || strategy == Strategy::kDeny) {
+    return false;
+  }
+  const auto holds = [&](const ArgTest& test) {
+    return ((args[static_cast<std::size_t>(test.arg)] & test.mask) == test.value) == test.equal;
+  };
+  return trap_when.empty() || std::any_of(trap_when.begin(), trap_when.end(), [&](const Conjunction& tests) {
+           return std::all_of(tests.begin(), tests.end(), holds);
+         });
 }
 
 SyscallTable& SyscallTable::mutable_instance() {

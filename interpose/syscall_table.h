@@ -62,6 +62,8 @@ struct SyscallDeclaration {
   const char* note = "";
   TrapWhen trap_when;
   int deny_errno = 0;
+  // Whether the filter traps a call with these arguments.
+  [[nodiscard]] bool traps(const RawArgs& args) const;
   Answer (*answer)(AnswerCall&, const RawArgs&) = nullptr;
   Rewrite (*rewrite)(RewriteCall&, const RawArgs&) = nullptr;  // also of an answered call that may escalate
   void (*print)(std::string&, const GuestMemory&, const RawArgs&) = nullptr;

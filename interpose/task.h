@@ -45,6 +45,9 @@ struct Process {
   // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
   bool unreadable = false;
   std::atomic<bool> revealing{false};
+  // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork, kept
+  // by exec, as the filters are that trap them.
+  std::vector<int> trapped_reads;
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };
@@ -66,6 +69,8 @@ struct Task {
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come
   // through the filter; -1: none. A signal handler's calls may come in between.
   std::atomic<long> escalated{-1};
+  // A signal waits until the call that it interrupted has been answered: the mask to set then (interpose/interrupted.h).
+  std::optional<std::uint64_t> mask_after_call;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
 };

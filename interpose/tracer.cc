@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/clone.h"
+#include "interpose/interrupted.h"
 #include "interpose/proc_stat.h"
 #include "interpose/reveal.h"
 #include "interpose/robust_list.h"
@@ -180,7 +181,8 @@ void Tracer::handle(HostPid tid, int status) {
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
-  const bool watch = in_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch =
+      in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
@@ -189,10 +191,18 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
+  // Each thread stops and goes on by itself; the leader's news is the process's.
+  const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
+    if (leader && task.state != RunState::kGroupStop) {
+      shared_.observer.on_stop(task.vtid, signal);
+    }
     task.state = RunState::kGroupStop;
     std::move(tracee).resume(Resume::kListen);
     return;
+  }
+  if (leader && task.state == RunState::kGroupStop) {
+    shared_.observer.on_continue(task.vtid);
   }
   resume(task, std::move(tracee));
 }
@@ -224,6 +234,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
+    process->trapped_reads = parent.process->trapped_reads;
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
@@ -289,6 +300,10 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   }
   task->escalated.store(-1, std::memory_order_relaxed);
   task->settid_address = 0;
+  if (task->mask_after_call) {
+    tracee.set_signal_mask(*task->mask_after_call);
+    task->mask_after_call.reset();
+  }
   Process& process = *task->process;
   {
     const std::unique_lock lock(shared_.tasks.mutex());
@@ -317,10 +332,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
     resume(task, std::move(tracee));
     return;
   }
-  RawArgs args{};
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    args[i] = arg_register(*regs, i);
-  }
+  const RawArgs args = raw_args(*regs);
   const bool tracing = shared_.trace.wants(*declaration);
   const std::uint64_t began = tracing ? Trace::now() : 0;
   std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
@@ -372,6 +384,9 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 }
 
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
+  if (task.mask_after_call) {
+    unmask_after_call(task, tracee);
+  }
   if (task.call != nullptr) {
     leave_call(task, tracee);
     resume(task, std::move(tracee));
@@ -449,6 +464,16 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   task.call.reset();
 }
 
+// At the exit of the call that went before a signal; not at its entry, nor when it is about to be made again.
+void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
+  __ptrace_syscall_info info{};
+  const long size = ::ptrace(PTRACE_GET_SYSCALL_INFO, tracee.tid().value(), sizeof info, &info);
+  if (size > 0 && info.op == PTRACE_SYSCALL_INFO_EXIT && (info.exit.rval > -512 || info.exit.rval < -516)) {
+    tracee.set_signal_mask(*task.mask_after_call);
+    task.mask_after_call.reset();
+  }
+}
+
 void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
@@ -458,6 +483,14 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
     leave_agent(task, tracee, faulted);
     if (faulted) {
       resume(task, std::move(tracee));
+      return;
+    }
+  }
+  // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
+  if (!task.mask_after_call && interrupted_unanswered(tracee)) {
+    task.mask_after_call = tracee.signal_mask();
+    if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
+      resume(task, std::move(tracee), signal);
       return;
     }
   }
@@ -494,11 +527,29 @@ void Tracer::on_death(HostPid tid, int status) {
   shared_.tasks.remove(tid);
   if (tid != process->host) {
     shared_.pids.release(tid);
+  } else if (process->threads > 0) {
+    forget_lost_threads(process);
   }
   if (process->threads == 0) {
     on_process_death(process, status);
   }
   adopt_orphans_of_dead_parents();
+}
+
+// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after it
+// had taken over the leader's id and before it could say so: its old id never reports anything.
+void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
+  std::vector<HostPid> lost;
+  for (const auto& [tid, task] : shared_.tasks.tasks()) {
+    if (task->process == process) {
+      lost.push_back(tid);
+    }
+  }
+  for (const HostPid tid : lost) {
+    pi_waiters_.died(tid, shared_.tasks.find(tid)->vtid);
+    shared_.tasks.remove(tid);
+    shared_.pids.release(tid);
+  }
 }
 
 void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {

@@ -64,10 +64,12 @@ class Tracer {
   void on_exit_event(Task& task, StoppedTracee tracee);
   void on_signal(Task& task, StoppedTracee tracee, int signal);
   void on_death(HostPid tid, int status);
+  void forget_lost_threads(const std::shared_ptr<Process>& process);
   void on_process_death(const std::shared_ptr<Process>& process, int status);
   void enter_call(Task& task, StoppedTracee tracee);
   Rewrite answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args);
   void leave_call(Task& task, StoppedTracee& tracee);
+  void unmask_after_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();

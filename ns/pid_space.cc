@@ -38,7 +38,18 @@ bool PidSpace::bind(HostPid host, VirtualPid virtual_pid) {
 
 void PidSpace::release(HostPid host) {
   const std::unique_lock lock(mutex_);
+  const auto it = to_virtual_.find(host);
+  if (it == to_virtual_.end()) {
+    return;
+  }
+  const VirtualPid virtual_pid = it->second;
   drop(host);
+  dead_[host] = virtual_pid;
+  dead_order_.push_back(host);
+  if (dead_order_.size() > kRememberedDead) {
+    dead_.erase(dead_order_.front());
+    dead_order_.pop_front();
+  }
 }
 
 void PidSpace::retire(HostPid host) {
@@ -52,7 +63,11 @@ void PidSpace::retire(HostPid host) {
 VirtualPid PidSpace::to_virtual(HostPid host) const {
   const std::shared_lock lock(mutex_);
   const auto it = to_virtual_.find(host);
-  return it == to_virtual_.end() ? VirtualPid() : it->second;
+  if (it != to_virtual_.end()) {
+    return it->second;
+  }
+  const auto dead = dead_.find(host);
+  return dead == dead_.end() ? VirtualPid() : dead->second;
 }
 
 HostPid PidSpace::to_host(VirtualPid virtual_pid) const {
@@ -72,6 +87,9 @@ void PidSpace::set_last(VirtualPid last) {
 }
 
 void PidSpace::drop(HostPid host) {
+  if (dead_.erase(host) != 0) {
+    std::erase(dead_order_, host);
+  }
   const auto it = to_virtual_.find(host);
   if (it != to_virtual_.end()) {
     to_host_.erase(it->second);

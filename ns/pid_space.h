@@ -6,6 +6,7 @@
 // Safe to use from any thread.
 #pragma once
 
+#include <deque>
 #include <shared_mutex>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,8 @@ class PidSpace {
   VirtualPid allocate(HostPid host);
   // Gives `host` a chosen virtual id (thaw). False when that id is taken by another live host id.
   [[nodiscard]] bool bind(HostPid host, VirtualPid virtual_pid);
+  // The task is gone. Records that outlive it (msgctl's last sender, a lock's owner) are still translated for a while, but
+  // nothing can be reached by its id any more.
   void release(HostPid host);
   // The process has died but its id still names a group or a session: translated on, until the host id is used again.
   void retire(HostPid host);
@@ -37,6 +40,7 @@ class PidSpace {
 
  private:
   static constexpr pid_t kFirstAfterWrap = 300;  // RESERVED_PIDS of kernel/pid.c
+  static constexpr std::size_t kRememberedDead = 1024;
   void drop(HostPid host);
   void purge_retired();
 
@@ -44,6 +48,8 @@ class PidSpace {
   std::unordered_map<HostPid, VirtualPid> to_virtual_;
   std::unordered_map<VirtualPid, HostPid> to_host_;
   std::vector<HostPid> retired_;
+  std::unordered_map<HostPid, VirtualPid> dead_;
+  std::deque<HostPid> dead_order_;  // oldest first
   pid_t last_ = 0;
   pid_t limit_;
 };

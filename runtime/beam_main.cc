@@ -1,4 +1,5 @@
 // The program `beam`: finds the verb and hands the rest of the command line to it.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <string>
@@ -24,9 +25,19 @@ int print_help() {
   return write_all(STDOUT_FILENO, text).ok() ? kExitDone : kExitFailed;
 }
 
+// A stream that the caller closed must not become the number of a descriptor that Beam opens for itself.
+void open_closed_streams() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  ::close(fd);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_closed_streams();
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   // Options of every verb may stand before it as well.
   std::vector<std::string> options;

@@ -1,12 +1,15 @@
 #include "runtime/session.h"
 
+#include <signal.h>
+#include <sys/socket.h>
+
 #include "base/log.h"
 #include "runtime/supervisor.h"
 
 namespace beam::runtime {
 
 Session::Session(asio::io_context& io, Supervisor& supervisor, UniqueFd socket)
-    : supervisor_(supervisor), channel_(std::move(socket)), socket_(io, channel_.fd()) {}
+    : supervisor_(supervisor), channel_(std::move(socket)), socket_(io, channel_.fd()), continue_again_(io) {}
 
 Session::~Session() {
   if (console_) {
@@ -32,6 +35,36 @@ void Session::follow(VirtualPid root, std::shared_ptr<Console> console, bool rep
       }
     };
   }
+}
+
+void Session::tell_stopped(int signal) {
+  client_stops_ = true;
+  send(Stopped{signal});
+}
+
+void Session::tell_continued() {
+  if (!client_stops_ || closed_) {
+    return;
+  }
+  struct ucred peer {};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(channel_.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) {
+    return;
+  }
+  ::kill(peer.pid, SIGCONT);
+  // It may have been about to stop, and would then miss that. It says so when it goes on.
+  continue_again_.expires_after(std::chrono::milliseconds(50));
+  continue_again_.async_wait([weak = weak_from_this()](const std::error_code& fault) {
+    const auto self = weak.lock();
+    if (self && !fault) {
+      self->tell_continued();
+    }
+  });
+}
+
+void Session::resumed() {
+  client_stops_ = false;
+  continue_again_.cancel();
 }
 
 void Session::console_output(std::string_view bytes) {

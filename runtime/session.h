@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <memory>
 #include <string_view>
 
@@ -41,6 +42,13 @@ class Session : public ConsoleSink, public std::enable_shared_from_this<Session>
   [[nodiscard]] bool waits_for_end() const { return waits_for_end_; }
   void wait_for_end() { waits_for_end_ = true; }
 
+  // The process was stopped: the client stops as well.
+  void tell_stopped(int signal);
+  // The process goes on. A client that stopped with it, and doesn't know, is continued.
+  void tell_continued();
+  // The client goes on by itself.
+  void resumed();
+
   void console_output(std::string_view bytes) override;
   [[nodiscard]] bool congested() const override { return channel_.queued() > kQueueLimit; }
 
@@ -64,6 +72,8 @@ class Session : public ConsoleSink, public std::enable_shared_from_this<Session>
   std::shared_ptr<Console> console_;
   VirtualPid followed_;
   bool waits_for_end_ = false;
+  bool client_stops_ = false;
+  asio::steady_timer continue_again_;
   bool reading_ = false;
   bool writing_ = false;
   bool closing_ = false;

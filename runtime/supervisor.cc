@@ -45,7 +45,15 @@ int exit_status_of(int wait_status) {
 }
 
 Supervisor::Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd, 3> caller_streams)
-    : config_(std::move(config)), store_(std::move(store)), caller_streams_(std::move(caller_streams)) {}
+    : config_(std::move(config)), store_(std::move(store)), caller_streams_(std::move(caller_streams)) {
+  ::sigprocmask(SIG_SETMASK, nullptr, &inherited_mask_);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) {
+      ::sigaddset(&inherited_ignored_, signal);
+    }
+  }
+}
 Supervisor::~Supervisor() = default;
 
 Result<UniqueFd> Supervisor::launch(RunConfig config, RecordStore store, const sigset_t& mask) {
@@ -100,16 +108,12 @@ Result<> Supervisor::start(const std::shared_ptr<Session>& session) {
     return Error::from_errno(log + ": cannot create");
   }
   redirect_stderr(log);
-  // COMMAND inherits an ignored signal; a handler would change that.
-  struct sigaction inherited {};
-  if (::sigaction(SIGTERM, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN) {
-    signals_.add(SIGTERM);
-    signals_.async_wait([this](const std::error_code& fault, int) {
-      if (!fault) {
-        stop();
-      }
-    });
-  }
+  signals_.add(SIGTERM);
+  signals_.async_wait([this](const std::error_code& fault, int) {
+    if (!fault) {
+      stop();
+    }
+  });
   return start_command(session);
 }
 
@@ -163,6 +167,8 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   if (record.detached) {
     BEAM_TRY_ASSIGN(sources, detached_streams(store_, record.name, config_.keep_stdin));
     stdin_keeper_ = std::move(sources.stdin_keeper);
+    // Whoever waits for the end of the caller's streams must not wait for the sandbox.
+    caller_streams_ = {};
     if (console) {
       console->set_log(sources.streams[1].release());
     }
@@ -186,10 +192,11 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   request.envp = config_.environment;
   request.working_directory = record.working_directory;
   request.umask = config_.umask;
+  inherit(request);
   for (std::size_t i = 0; i < 3; ++i) {
     request.stdio[i] = sources.streams[i].get();
   }
-  request.controlling_terminal = (config_.streams.terminal_mask & 1) != 0;
+  request.controlling_terminal = console != nullptr;
   std::array<int, 2> report{-1, -1};
   const bool own_init = is_init(config_.executable);
   if (own_init) {
@@ -311,6 +318,7 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
   spawn.working_directory =
       request.working_directory.empty() ? config_.record.working_directory : request.working_directory;
   spawn.umask = static_cast<mode_t>(request.umask) & 0777;
+  inherit(spawn);
   auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
   if (!path.ok()) {
     const int code = path.error().code();
@@ -381,6 +389,7 @@ Status Supervisor::status() const {
   Status status;
   if (const auto job = jobs_.find(command_root_); job != jobs_.end()) {
     status.command_vpid = job->second.target.value();
+    status.stopped = job->second.stopped;
   }
   if (engine_) {
     for (const auto& process : engine_->processes()) {
@@ -441,6 +450,7 @@ void Supervisor::resume(Session& session, const Resume& message) {
     return;
   }
   const Job& job = found->second;
+  session.resumed();
   if (message.foreground && job.root != job.target) {
     // The init makes COMMAND the foreground group and continues it.
     const auto sent = engine_->signal(job.root, SIGCONT);
@@ -467,6 +477,54 @@ void Supervisor::on_empty() {
     empty_ = true;
     finish();
   });
+}
+
+void Supervisor::on_stop(VirtualPid pid, int signal) {
+  asio::post(io_, [this, pid, signal] { stopped(pid, signal); });
+}
+
+void Supervisor::on_continue(VirtualPid pid) {
+  asio::post(io_, [this, pid] { continued(pid); });
+}
+
+void Supervisor::inherit(interpose::SpawnRequest& request) const {
+  request.signal_mask = inherited_mask_;
+  request.ignored_signals = inherited_ignored_;
+}
+
+void Supervisor::stopped(VirtualPid pid, int signal) {
+  for (auto& [root, job] : jobs_) {
+    if (job.target != pid) {
+      continue;
+    }
+    const bool asks_for_terminal = job.console && (signal == SIGTTIN || signal == SIGTTOU);
+    // The init lets it go on in the foreground.
+    job.stopped = !asks_for_terminal || job.root == job.target;
+    for (const auto& session : std::list(sessions_)) {
+      if (session->followed() != root) {
+        continue;
+      }
+      if (asks_for_terminal) {
+        session->send(WantsTerminal{signal == SIGTTOU});
+      } else {
+        session->tell_stopped(signal);
+      }
+    }
+  }
+}
+
+void Supervisor::continued(VirtualPid pid) {
+  for (auto& [root, job] : jobs_) {
+    if (job.target != pid) {
+      continue;
+    }
+    job.stopped = false;
+    for (const auto& session : sessions_) {
+      if (session->followed() == root) {
+        session->tell_continued();
+      }
+    }
+  }
 }
 
 void Supervisor::exited(VirtualPid pid, int wait_status) {

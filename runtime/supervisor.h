@@ -52,6 +52,8 @@ class Supervisor : public interpose::Observer {
 
   void on_exit(VirtualPid pid, int wait_status) override;
   void on_empty() override;
+  void on_stop(VirtualPid pid, int signal) override;
+  void on_continue(VirtualPid pid) override;
 
   // What sessions ask for; on the main thread.
   Result<> exec(Session& session, ExecRequest request, std::vector<UniqueFd> fds);
@@ -71,7 +73,7 @@ class Supervisor : public interpose::Observer {
     VirtualPid root;    // what the engine spawned
     VirtualPid target;  // what signals are for: COMMAND, or root itself
     std::shared_ptr<Console> console;
-    Session* session = nullptr;
+    bool stopped = false;
   };
 
   Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd, 3> caller_streams);
@@ -87,6 +89,10 @@ class Supervisor : public interpose::Observer {
   void abandon_launch(Failed failure);
   void accept();
   void exited(VirtualPid pid, int wait_status);
+  void stopped(VirtualPid pid, int signal);
+  void continued(VirtualPid pid);
+  // Puts what a process inherits beside its streams into `request`.
+  void inherit(interpose::SpawnRequest& request) const;
   void finish();
   void stop_when_told();
 
@@ -96,6 +102,9 @@ class Supervisor : public interpose::Observer {
   asio::io_context io_{1};
   asio::signal_set signals_{io_};
   std::unique_ptr<asio::posix::stream_descriptor> listener_;
+  // As this process was started with, before it set up its own.
+  sigset_t inherited_mask_{};
+  sigset_t inherited_ignored_{};
   UniqueFd stdin_keeper_;
   std::unique_ptr<asio::posix::stream_descriptor> report_;
   InitReport report_buffer_{};

@@ -17,8 +17,9 @@ const char* strategy_name(interpose::Strategy strategy) {
     case interpose::Strategy::kAllow:
       return "allow";
     case interpose::Strategy::kAnswer:
-    case interpose::Strategy::kAnswerAtStop:
       return "answer";
+    case interpose::Strategy::kAnswerAtStop:
+      return "stop";
     case interpose::Strategy::kRewrite:
       return "rewrite";
     case interpose::Strategy::kDeny:

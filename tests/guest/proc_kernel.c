@@ -19,8 +19,7 @@ int main(void) {
   CHECK_EQ(sscanf(text, "%f %f %f %d/%d %d", &one, &five, &fifteen, &running, &total, &last), 6);
   if (under_beam()) {
     CHECK_EQ(last, child);
-    CHECK(running >= 1 && running <= total);
-    CHECK(total <= 8);
+    CHECK(running >= 1 && running <= total);  // of the workstation: the sandbox has no load of its own
   } else {
     CHECK(last > 0);
   }

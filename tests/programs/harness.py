@@ -312,7 +312,7 @@ def processes_of(work):
 
     Both are looked at, since some programs write their title over their environment.
     """
-    mark = f"HOME={work}".encode()
+    mark = (f"HOME={work}", f"HOME={work}/")
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
@@ -321,7 +321,8 @@ def processes_of(work):
             if os.stat(f"/proc/{entry}").st_uid != os.getuid():
                 continue
             with open(f"/proc/{entry}/environ", "rb") as file:
-                mine = mark in file.read().split(b"\0")
+                environment = file.read().decode(errors="replace").split("\0")
+            mine = any(entry == mark[0] or entry.startswith(mark[1]) for entry in environment)
             if mine or (os.readlink(f"/proc/{entry}/cwd") + "/").startswith(work + "/"):
                 found.append(int(entry))
         except OSError:  # ended meanwhile, or a zombie, or not ours to look at
@@ -467,6 +468,15 @@ class Suite:
             return 1
         failed = []
         runner = Runner(os.path.abspath(options.beam) if options.beam else None, options.keep)
+
+        def ended(number, frame):
+            """Told to end (by a time limit of whoever runs the tests): takes along all that was started."""
+            end_processes(processes_of(runner.root), signal.SIGKILL, 5)
+            runner.close()
+            os._exit(128 + number)
+
+        signal.signal(signal.SIGTERM, ended)
+        signal.signal(signal.SIGINT, ended)
         try:
             for _ in range(options.repeat):
                 for scenario in chosen:

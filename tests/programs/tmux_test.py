@@ -18,8 +18,8 @@ ready() { until t capture-pane -p -t "$1" | grep . | tail -1 | grep -qx 'pane>';
 ready main; t send-keys -t main 'echo $((6 * 7)); stty size' Enter; see main '^42$'; see main '^24 80$'
 pane=$(t display-message -p -t main '#{pane_pid}'); server=$(t display-message -p '#{pid}')
 read -r pid comm state ppid pgrp session tty rest < /proc/$pane/stat; [ "$ppid" = "$server" ] && [ "$session" = "$pane" ] && echo pane is a session of its own under the server
-t display-message -p -t main '#{session_name} #{window_index} #{pane_index} #{pane_width}x#{pane_height} #{pane_current_command}'
-t split-window -h -t main 'exec cat'; t send-keys -t main.1 'typed into cat' Enter; until t capture-pane -p -t main.1 | grep -c 'typed into cat' | grep -q 2; do :; done; t list-panes -t main -F '#{pane_index} #{pane_width}x#{pane_height} #{pane_current_command}'
+t display-message -p -t main '#{session_name} #{window_index} #{pane_index} #{pane_width}x#{pane_height}'
+t split-window -h -t main 'exec cat'; t send-keys -t main.1 'typed into cat' Enter; until t capture-pane -p -t main.1 | grep -c 'typed into cat' | grep -q 2; do :; done; t list-panes -t main -F '#{pane_index} #{pane_width}x#{pane_height}'
 t send-keys -t main.1 C-d; until [ "$(t list-panes -t main | wc -l)" = 1 ]; do :; done; echo pane closed
 t new-window -t main: -n second 'sh -c "echo window; tmux wait-for -S up; exec sleep 1000"'; t wait-for up; t list-windows -t main -F '#{window_name} #{window_active}'
 # ^C and ^Z reach the foreground job of a pane.

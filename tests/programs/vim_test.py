@@ -57,7 +57,7 @@ def typed(terminal):
     terminal.send("yypA again\x1b:w\r")
     terminal.expect("written")
     terminal.resize(40, 120)
-    terminal.expect(r"\x1b\[40;\d+H")  # draws its last line where it is now
+    terminal.expect(r"\x1b\[39;\d+H")  # draws the status line where it is now
     terminal.send(":call writefile([&lines . 'x' . &columns], 'size')\r:r size\r")
     terminal.expect("40x120")
     terminal.send(":!echo shell; tty > /dev/null && echo tty\r")
