@@ -1,13 +1,11 @@
 // What a process says about itself: prctl(2), seccomp(2), capget(2), futex(2) with owners.
 #include <linux/capability.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 
 #include <cerrno>
 #include <cstddef>
 
-#include "interpose/own_filter.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -15,17 +13,11 @@ namespace beam::interpose {
 namespace {
 
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
-BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
+BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE})), int option,
                   std::uint64_t value) {
   Process& process = *call.caller.process;
   if (process.revealing) {
     return Answer::pass();
-  }
-  if (option == PR_SET_SECCOMP) {
-    return Answer::escalate();
-  }
-  if (option == PR_GET_SECCOMP) {
-    return Answer::result(process.own_seccomp_mode.load());
   }
   if (option == PR_GET_DUMPABLE) {
     return Answer::result(process.dumpable_cleared.load() ? 0 : 1);
@@ -35,28 +27,6 @@ BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_
   }
   process.dumpable_cleared.store(value == 0);
   return Answer::result(0);
-}
-
-BEAM_ESCALATED(prctl, int option, std::uint64_t mode, std::uint64_t program) {
-  if (option == PR_SET_SECCOMP && mode == SECCOMP_MODE_STRICT) {
-    return set_own_strict_mode(call, 1, SECCOMP_MODE_FILTER);
-  }
-  if (option == PR_SET_SECCOMP && mode == SECCOMP_MODE_FILTER) {
-    return set_own_filter(call, program, false);
-  }
-  return Rewrite::pass();
-}
-
-BEAM_SYSCALL_WHEN(seccomp, Strategy::kRewrite, (one_of(0, {SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER})),
-                  unsigned operation, unsigned flags, RemotePtr<void> program) {
-  if (operation == SECCOMP_SET_MODE_FILTER) {
-    return set_own_filter(call, program.address(),
-                          (flags & SECCOMP_FILTER_FLAG_TSYNC) != 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0);
-  }
-  if (flags != 0 || program) {
-    return Rewrite::error(EINVAL);
-  }
-  return set_own_strict_mode(call, 0, SECCOMP_SET_MODE_FILTER);
 }
 
 // credentials(7): the kernel keeps them. Remembered is only that they may differ from the supervisor's.

@@ -16,7 +16,6 @@
 #include "interpose/agent.h"
 #include "interpose/clone.h"
 #include "interpose/interrupted.h"
-#include "interpose/own_filter.h"
 #include "interpose/proc_stat.h"
 #include "interpose/reveal.h"
 #include "interpose/robust_list.h"
@@ -232,8 +231,6 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->parent = (clone->flags & CLONE_PARENT) != 0 ? parent.process->parent : parent.process->host;
     process->parent_known = (clone->flags & CLONE_PARENT) == 0 || parent.process->parent_known;
     process->dumpable_cleared = parent.process->dumpable_cleared.load();
-    process->own_seccomp_mode = parent.process->own_seccomp_mode.load();
-    process->own_seccomp_filters = parent.process->own_seccomp_filters.load();
     if (clone->exit_signal > 0 && clone->exit_signal <= 64) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
@@ -495,12 +492,6 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
     if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
       resume(task, std::move(tracee), signal);
       return;
-    }
-  }
-  if (signal == SIGSYS) {
-    const auto info = tracee.siginfo();
-    if (info && broke_strict_mode(task, *info)) {
-      signal = end_in_strict_mode(task, tracee);
     }
   }
   translate_delivered_signal(shared_, tracee);
