@@ -1,5 +1,6 @@
 #include "interpose/tracee.h"
 
+#include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -83,34 +84,44 @@ bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
   return request(PTRACE_SETSIGMASK, tid_, sizeof mask, &mask) == 0;
 }
 
-// The exit event is only peeked at: it belongs to the event loop, as every death does.
-// A PTRACE_EVENT_STOP may come first, before the instruction or after it with the trap still pending: another step leads to
-// the trap in both cases, and only with the trap used up is the task free of it.
+// The exit event is only peeked at: it belongs to the event loop, as every death does. The event thread's waits are
+// interrupted by whoever posts work to it, so both are repeated: a trap that nobody collects would be delivered to the
+// program as a SIGTRAP.
 bool StoppedTracee::step(bool& stop_request_used) {
   if (!flush_regs()) {
     return false;
   }
   regs_read_ = false;
+  std::uint64_t deliver = 0;
   for (;;) {
-    if (request(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) {
+    if (request(PTRACE_SINGLESTEP, tid_, nullptr, deliver) != 0) {
       return false;
     }
+    deliver = 0;
     siginfo_t peek{};
-    int waited = 0;
+    long waited = 0;
     do {
       waited = ::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL);
-    } while (waited != 0 && errno == EINTR);  // the signal that tells the event thread of posted work
+    } while (waited != 0 && errno == EINTR);
     if (waited != 0 || peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
       return false;
     }
     int status = 0;
-    if (::waitpid(tid_.value(), &status, __WALL) < 0 || !WIFSTOPPED(status)) {
+    do {
+      waited = ::waitpid(tid_.value(), &status, __WALL);
+    } while (waited < 0 && errno == EINTR);
+    if (waited < 0 || !WIFSTOPPED(status)) {
       return false;
     }
-    if ((status >> 16) != PTRACE_EVENT_STOP) {
+    if ((status >> 16) == PTRACE_EVENT_STOP) {
+      // A stop request is reported before the trap that is already pending (kernel/signal.c get_signal), which the next
+      // step then reports without running an instruction.
+      stop_request_used = true;
+    } else if (WSTOPSIG(status) == SIGTRAP) {
       return true;
+    } else {
+      deliver = static_cast<std::uint64_t>(WSTOPSIG(status));  // SIGSTOP, which nothing blocks; a stop request follows
     }
-    stop_request_used = true;
   }
 }
 
