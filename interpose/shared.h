@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <string>
 
@@ -14,6 +15,12 @@ namespace beam::interpose {
 
 class Tracer;
 
+// What the sandbox's clocks are ahead of this workstation's, so that they go on over a freeze where they stopped.
+struct ClockOffsets {
+  std::int64_t monotonic_ns = 0;
+  std::int64_t boottime_ns = 0;
+};
+
 struct Shared {
   Shared(EngineOptions engine_options, Observer& owner);
 
@@ -23,6 +30,8 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   Tracer* tracer = nullptr;
+  // Set before the first process is there.
+  ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
 

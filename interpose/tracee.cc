@@ -89,8 +89,12 @@ bool StoppedTracee::step(bool& stop_request_used) {
   }
   regs_read_ = false;
   siginfo_t peek{};
-  if (::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL) != 0 ||
-      peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
+  // Posted work interrupts the event thread's waits (Tracer::post), this one as well.
+  int waited = 0;
+  do {
+    waited = ::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL);
+  } while (waited != 0 && errno == EINTR);
+  if (waited != 0 || peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
     return false;
   }
   int status = 0;
