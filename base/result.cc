@@ -6,7 +6,7 @@ namespace beam {
 
 std::string Error::message() const {
   std::string text = what_;
-  if (code_ != 0) {
+  if (code_ > 0) {
     text += ": ";
     text += ::strerrordesc_np(code_) != nullptr ? ::strerrordesc_np(code_) : "unknown error";
   }

@@ -11,13 +11,14 @@ namespace beam {
 
 class [[nodiscard]] Error {
  public:
-  // `code` is an errno value, or 0 where none fits. `what` reads as "operation object", for example "open /proc/7/maps".
+  // `code` is an errno value, 0 where none fits, or below 0 one of Beam's own that a caller tells apart. `what` reads as "operation object", for example "open /proc/7/maps".
   Error(int code, std::string what) : code_(code), what_(std::move(what)) {}
 
   // The error of the system call that just failed.
   static Error from_errno(std::string what) { return {errno, std::move(what)}; }
 
   [[nodiscard]] int code() const { return code_; }
+  [[nodiscard]] const std::string& what() const { return what_; }
   // "what: strerror", with the remedy after a semicolon.
   [[nodiscard]] std::string message() const;
 

@@ -26,6 +26,8 @@ extern const unsigned char beam_vdso_image_end[];
 namespace beam::interpose {
 namespace {
 
+constexpr std::uint64_t kPage = 4096;
+
 // The kernel gives every process the same vDSO image, so what stands where in it is read from the supervisor's own.
 struct KernelVdso {
   std::uint64_t clock_gettime = 0;
@@ -34,6 +36,7 @@ struct KernelVdso {
   std::uint64_t getcpu = 0;
   std::uint64_t clock_getres = 0;
   std::uint64_t syscall_instruction = 0;
+  std::uint64_t size = 0;
 };
 
 // A few kernels' symbol counts stand in DT_HASH, which every x86-64 vDSO carries or carried; newer ones have DT_GNU_HASH
@@ -77,6 +80,7 @@ KernelVdso read_kernel_vdso() {
       dynamic = reinterpret_cast<const Elf64_Dyn*>(base + segment.p_offset);
     }
     if (segment.p_type == PT_LOAD) {
+      found.size = (segment.p_offset + segment.p_memsz + kPage - 1) / kPage * kPage;
       const auto* bytes = reinterpret_cast<const unsigned char*>(base + segment.p_offset);
       for (std::size_t at = 0; at + 1 < segment.p_filesz && found.syscall_instruction == 0; ++at) {
         if (bytes[at] == 0x0f && bytes[at + 1] == 0x05) {
@@ -188,8 +192,9 @@ class FreshStack {
 
 std::uint64_t kernel_vdso_syscall_offset() { return kernel_vdso().syscall_instruction; }
 
-AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, std::int64_t monotonic_offset,
-                     std::int64_t boottime_offset) {
+std::uint64_t kernel_vdso_size() { return kernel_vdso().size; }
+
+AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, const ClockOffsets& clocks) {
   static_assert(BEAM_AGENT_SLOTS - BEAM_AGENT_BASE == sizeof(AgentPage));
   static_assert(BEAM_AGENT_DATA + sizeof(BeamAgentData) <= BEAM_AGENT_SLOTS);
   const auto vdso_size = static_cast<std::size_t>(beam_vdso_image_end - beam_vdso_image);
@@ -208,8 +213,8 @@ AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, std::int64_t mon
   data.kernel_time = place(offsets.time);
   data.kernel_getcpu = place(offsets.getcpu);
   data.kernel_clock_getres = place(offsets.clock_getres);
-  data.monotonic_offset = monotonic_offset;
-  data.boottime_offset = boottime_offset;
+  data.monotonic_offset = clocks.monotonic_ns;
+  data.boottime_offset = clocks.boottime_ns;
   std::memcpy(page.bytes + (BEAM_AGENT_DATA - BEAM_AGENT_BASE), &data, sizeof data);
   return page;
 }
@@ -217,7 +222,8 @@ AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, std::int64_t mon
 namespace {
 
 // Maps and fills the agent with the help of a system call instruction of the kernel's vDSO, and announces Beam's own.
-AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t initial_stack, std::uint64_t entry) {
+AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t initial_stack, std::uint64_t entry,
+                       const ClockOffsets& clocks) {
   std::uint64_t probe = 0;
   if (const int error = tracee.memory().read(initial_stack, &probe, sizeof probe); error != 0) {
     return error == EPERM ? AgentMapping::kUnreadable : AgentMapping::kNone;
@@ -240,7 +246,7 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
     BEAM_LOG_WARN(kInterpose, "task {}: the agent's place is taken ({}), so it runs without", tracee.tid().value(), -*mapped);
     return AgentMapping::kNone;
   }
-  const AgentPage page = agent_page(vdso->second, entry, 0, 0);
+  const AgentPage page = agent_page(vdso->second, entry, clocks);
   const std::uint64_t own_vdso = BEAM_AGENT_VDSO;
   if (tracee.memory().write(BEAM_AGENT_BASE, page.bytes, sizeof page.bytes) != 0 ||
       tracee.memory().write(vdso->first, &own_vdso, sizeof own_vdso) != 0) {
@@ -253,7 +259,7 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
 
 }  // namespace
 
-AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks) {
   // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
   const auto mask = tracee.signal_mask();
   bool stop_request_used = false;
@@ -270,7 +276,7 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
   if (regs == nullptr) {
     return AgentMapping::kNone;
   }
-  const AgentMapping mapping = map_agent(tracee, space, regs->rsp, regs->rip);
+  const AgentMapping mapping = map_agent(tracee, space, regs->rsp, regs->rip, clocks);
   if (mapping == AgentMapping::kMapped) {
     regs->rip = BEAM_AGENT_START;
     tracee.set_regs_changed();
@@ -278,12 +284,12 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
   return mapping;
 }
 
-AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space) {
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks) {
   const auto initial_stack = read_proc_start_stack(tracee.tid());
   if (!initial_stack) {
     return AgentMapping::kNone;
   }
-  const AgentMapping mapping = map_agent(tracee, space, *initial_stack, 0);
+  const AgentMapping mapping = map_agent(tracee, space, *initial_stack, 0, clocks);
   if (mapping != AgentMapping::kMapped) {
     return mapping;
   }

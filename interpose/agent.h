@@ -1,6 +1,7 @@
 // Puts the agent's pages into an address space (interpose/agent/layout.h).
 #pragma once
 
+#include "interpose/shared.h"
 #include "interpose/task.h"
 #include "interpose/tracee.h"
 
@@ -14,17 +15,18 @@ enum class AgentMapping {
 
 // At the exec event, before the program's first instruction: maps and fills the agent, announces Beam's vDSO in the
 // auxiliary vector on the stack, and lets the program start by way of the agent. Leaves the task stopped.
-AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space);
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks);
 // The same in a program that already runs, between two of its instructions.
-AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space);
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks);
 
 // The bytes of the agent's first page for an address space whose kernel vDSO stands at `kernel_vdso`.
 struct AgentPage {
   unsigned char bytes[4096];
 };
-[[nodiscard]] AgentPage agent_page(std::uint64_t kernel_vdso, std::uint64_t entry, std::int64_t monotonic_offset,
-                                   std::int64_t boottime_offset);
+[[nodiscard]] AgentPage agent_page(std::uint64_t kernel_vdso, std::uint64_t entry, const ClockOffsets& clocks);
 // Offset of a `syscall` instruction in the kernel's vDSO; 0 when there is none.
 [[nodiscard]] std::uint64_t kernel_vdso_syscall_offset();
+// Size of the kernel's vDSO in memory; 0 when there is none.
+[[nodiscard]] std::uint64_t kernel_vdso_size();
 
 }  // namespace beam::interpose

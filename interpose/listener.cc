@@ -134,9 +134,11 @@ void ListenerPool::serve(Listener& listener) {
         respond(fd, notification.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
         break;
       case Answer::Kind::kEscalate:
-        shared_.tracer->post([tid, fd, number = call->number, id = notification.id](Tracer& tracer) {
-          tracer.escalate(tid, number, fd, id);
-        });
+        shared_.tracer->post(
+            [tid, fd, number = call->number, id = notification.id](Tracer& tracer) {
+              tracer.escalate(tid, number, fd, id);
+            },
+            Tracer::When::kAlways);
         break;
       case Answer::Kind::kDescriptor: {
         seccomp_notif_addfd add{};

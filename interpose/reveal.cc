@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "interpose/agent.h"
+#include "interpose/shared.h"
 
 namespace beam::interpose {
 namespace {
@@ -33,7 +34,7 @@ struct Reveal : CallInProgress {
     regs->rip = entry.rip - kSyscallInstructionSize;
     tracee.set_regs_changed();
     if (open) {
-      map_agent_under_way(tracee, *process.space);
+      map_agent_under_way(tracee, *process.space, call.shared().clock_offsets);
     }
   }
 };

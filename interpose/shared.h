@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,6 +17,12 @@ namespace beam::interpose {
 
 class Tracer;
 
+// What the sandbox's clocks are ahead of this workstation's, so that they go on over a freeze where they stopped.
+struct ClockOffsets {
+  std::int64_t monotonic_ns = 0;
+  std::int64_t boottime_ns = 0;
+};
+
 struct Shared {
   Shared(EngineOptions engine_options, Observer& owner);
 
@@ -26,6 +33,8 @@ struct Shared {
   Trace trace;
   std::unique_ptr<ProcView> proc;
   Tracer* tracer = nullptr;
+  // Set before the first process is there.
+  ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
 

@@ -2,7 +2,26 @@
 
 namespace beam::interpose {
 
+namespace {
+
+// One private code for each of the kernel's own: si_code is 16 bits wide where the kernel encodes it (SI_KERNEL is the
+// largest), and those below 0 are small numbers (asm-generic/siginfo.h).
+constexpr int kTranslatedFirst = -0x42700000;
+constexpr int kTranslatedMiddle = kTranslatedFirst + 0x8000;
+constexpr int kTranslatedLast = kTranslatedFirst + 0xffff;
+
+}  // namespace
+
+int translated_code(int code) {
+  return code >= kTranslatedFirst - kTranslatedMiddle && code <= kTranslatedLast - kTranslatedMiddle ? kTranslatedMiddle + code
+                                                                                                  : code;
+}
+
 bool translate_siginfo(const Shared& shared, siginfo_t& info) {
+  if (info.si_code >= kTranslatedFirst && info.si_code <= kTranslatedLast) {
+    info.si_code -= kTranslatedMiddle;
+    return true;
+  }
   switch (info.si_code) {
     case kSentByKill:
       info.si_code = SI_USER;

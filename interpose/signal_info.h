@@ -17,6 +17,10 @@ constexpr int kSentByKill = -0x4265616d;    // shown as SI_USER
 constexpr int kSentByTgkill = -0x4265616e;  // shown as SI_TKILL
 constexpr int kClaimsMesgq = -0x4265616f;   // a program's own SI_MESGQ, not the kernel's
 
+// A siginfo that was translated once and is queued again (thaw) must not be translated again: it is queued with this code
+// instead of its own, which it gets back at delivery.
+[[nodiscard]] int translated_code(int code);
+
 // Turns host names into virtual ones; true when something changed.
 bool translate_siginfo(const Shared& shared, siginfo_t& info);
 // The same for the signal that a task stopped for.

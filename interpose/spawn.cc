@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "interpose/agent.h"
 #include "interpose/filter.h"
 #include "interpose/tracer.h"
 
@@ -146,7 +147,8 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 
 }  // namespace
 
-Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
+// Forks, seizes and executes; returns at the exec event, with nothing in the task table yet.
+Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
     return Error::from_errno("make a socket pair for " + request.path);
@@ -176,13 +178,6 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
     return give_up(Error::from_errno("trace " + request.path)
                        .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
   }
-  const auto host = HostPid(pid);
-  auto process = std::make_shared<Process>();
-  process->host = host;
-  process->spawned = true;
-  process->parent_known = true;
-  process->space = std::make_shared<AddressSpace>();
-
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
     // The child neither forks nor stops before its exec, so waiting on the socket alone is safe.
@@ -222,15 +217,43 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
       return Error(code, "execute " + request.path);
     }
     if ((status >> 16) == PTRACE_EVENT_EXEC) {
-      const VirtualPid vpid = shared_.pids.allocate(host);
-      process->vpid = vpid;
-      shared_.tasks.add_process(process);
-      Task& task = shared_.tasks.add(host, vpid, process);
-      on_exec(task, StoppedTracee(host));
-      return Spawned{vpid, host};
+      return HostPid(pid);
     }
     ::ptrace(PTRACE_CONT, pid, nullptr, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
   }
+}
+
+Task& Tracer::add_spawned(HostPid host, VirtualPid vpid) {
+  auto process = std::make_shared<Process>();
+  process->host = host;
+  process->vpid = vpid;
+  process->spawned = true;
+  process->parent_known = true;
+  process->space = std::make_shared<AddressSpace>();
+  shared_.tasks.add_process(process);
+  return shared_.tasks.add(host, vpid, process);
+}
+
+Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
+  BEAM_TRY_ASSIGN(const HostPid host, start_process(request));
+  const VirtualPid vpid = shared_.pids.allocate(host);
+  on_exec(add_spawned(host, vpid), StoppedTracee(host));
+  return Spawned{vpid, host};
+}
+
+Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
+  BEAM_TRY_ASSIGN(const HostPid host, start_process(request));
+  if (!shared_.pids.bind(host, vpid)) {
+    ::kill(host.value(), SIGKILL);
+    return Error(EEXIST, "give " + request.path + " the id " + std::to_string(vpid.value()));
+  }
+  Task& task = add_spawned(host, vpid);
+  StoppedTracee tracee(host);
+  if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets) != AgentMapping::kMapped) {
+    return Error(ESRCH, "map the agent into " + request.path);
+  }
+  hold(task, std::move(tracee), 0);
+  return &task;
 }
 
 }  // namespace beam::interpose

@@ -64,6 +64,7 @@ struct Task {
   VirtualPid vtid;
   std::shared_ptr<Process> process;
   std::atomic<RunState> state{RunState::kNew};  // answer threads read it for /proc
+  int held_stop_signal = 0;  // held in a group stop by this signal; 0: it was running
   // A system call between its entry and its exit stop.
   std::unique_ptr<CallInProgress> call;
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come

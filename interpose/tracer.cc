@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -34,6 +36,17 @@ bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
+// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
+// has still to report it runs, or stands in that very call.
+bool may_be_forking(HostPid tid) {
+  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/syscall");
+  long number = -1;
+  if (!(file >> number)) {
+    return file.is_open();  // "running"
+  }
+  return number == SYS_fork || number == SYS_vfork || number == SYS_clone || number == SYS_clone3;
+}
+
 }  // namespace
 
 Tracer::Tracer(Shared& shared) : shared_(shared), listeners_(shared) {
@@ -51,14 +64,15 @@ Tracer::~Tracer() {
   thread_.join();
 }
 
-void Tracer::post(std::function<void(Tracer&)> work) {
+void Tracer::post(std::function<void(Tracer&)> work, When when) {
   const auto ran = std::make_shared<std::atomic<bool>>(false);
   {
     const std::lock_guard lock(mutex_);
-    posted_.push_back([ran, work = std::move(work)](Tracer& tracer) {
-      ran->store(true);
-      work(tracer);
-    });
+    posted_.push_back({[ran, work = std::move(work)](Tracer& tracer) {
+                         ran->store(true);
+                         work(tracer);
+                       },
+                       when});
   }
   work_arrived_.notify_one();
   if (std::this_thread::get_id() == thread_.get_id()) {
@@ -89,27 +103,42 @@ void Tracer::run_and_wait(const std::function<void(Tracer&)>& work) {
 }
 
 bool Tracer::drain_posted() {
+  bool ran = false;
   for (;;) {
     std::function<void(Tracer&)> work;
     {
       const std::lock_guard lock(mutex_);
-      if (posted_.empty()) {
-        return true;
+      const auto next = std::find_if(posted_.begin(), posted_.end(), [this](const Posted& posted) {
+        return !holding_ || posted.when == When::kAlways;
+      });
+      if (next == posted_.end()) {
+        return ran;
       }
-      work = std::move(posted_.front());
-      posted_.pop_front();
+      work = std::move(next->work);
+      posted_.erase(next);
     }
     work(*this);
+    ran = true;
   }
 }
 
 void Tracer::run() {
+  int turns_without_news = 0;
   for (;;) {
     drain_posted();
     int status = 0;
-    const pid_t pid = ::waitpid(-1, &status, __WALL);
+    const pid_t pid = ::waitpid(-1, &status, early_.empty() ? __WALL : __WALL | WNOHANG);
     if (pid > 0) {
       handle(HostPid(pid), status);
+      turns_without_news = 0;
+      continue;
+    }
+    if (pid == 0) {
+      // A child's parent has not reported it. Most often its event is on the way; but it may have been killed before.
+      if (++turns_without_news > 1) {
+        adopt_orphans_of_dead_parents();
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
       continue;
     }
     if (errno == ECHILD) {
@@ -184,11 +213,18 @@ void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   const bool watch =
       in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
+  if (holding_) {
+    request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
+  }
 }
 
 void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
   if (task.state == RunState::kNew) {
     start_child(task, std::move(tracee));
+    return;
+  }
+  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+    hold(task, std::move(tracee), is_group_stop_signal(signal) ? signal : 0);
     return;
   }
   // Each thread stops and goes on by itself; the leader's news is the process's.
@@ -270,6 +306,10 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
     (void)tracee.memory().write(task.settid_address, &task.vtid, sizeof(pid_t));
     task.settid_address = 0;
   }
+  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+    hold(task, std::move(tracee), 0);
+    return;
+  }
   task.state = RunState::kRunning;
   std::move(tracee).resume(Resume::kContinue);
 }
@@ -310,7 +350,8 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.space = std::make_shared<AddressSpace>();
     process.dumpable_cleared = false;
   }
-  process.unreadable = map_agent_at_exec(tracee, *process.space) == AgentMapping::kUnreadable;
+  process.unreadable =
+      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
 }
 
@@ -611,6 +652,14 @@ void Tracer::forget_zombie(HostPid host) {
   }
 }
 
+// True while a thread of this process may be in a call that makes a child, with the event still to come.
+bool Tracer::could_report_child(const Process& process) const {
+  return std::any_of(shared_.tasks.tasks().begin(), shared_.tasks.tasks().end(), [&](const auto& entry) {
+    const Task& task = *entry.second;
+    return task.process.get() == &process && task.state != RunState::kHeld && !task.exiting && may_be_forking(task.tid);
+  });
+}
+
 // A parent that was killed inside fork never reports its child. The child says whose it is.
 void Tracer::adopt_orphans_of_dead_parents() {
   if (early_.empty()) {
@@ -626,7 +675,7 @@ void Tracer::adopt_orphans_of_dead_parents() {
     const bool thread = identity->tgid != child;
     const HostPid relative = thread ? identity->tgid : identity->ppid;
     const auto process = shared_.tasks.process(relative);
-    if (process != nullptr && process->threads > 0) {
+    if (process != nullptr && could_report_child(*process)) {
       continue;
     }
     early_.erase(child);

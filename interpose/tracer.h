@@ -33,14 +33,19 @@ class Tracer {
   explicit Tracer(Shared& shared);
   ~Tracer();
 
+  // When posted work may run: while the sandbox is held (interpose/quiesce.h) only what a held task waits for does.
+  enum class When { kBetweenHolds, kAlways };
   // Runs `work` on the event thread soon; returns at once.
-  void post(std::function<void(Tracer&)> work);
+  void post(std::function<void(Tracer&)> work, When when = When::kBetweenHolds);
   // Runs `work` on the event thread and waits until it is done.
   void run_and_wait(const std::function<void(Tracer&)>& work);
 
   // --- on the event thread ---
   [[nodiscard]] Shared& shared() { return shared_; }
   Result<Spawned> spawn(const SpawnRequest& request);
+  // The same, under a chosen virtual id, and held before its first instruction, with the agent still writable: what a thaw
+  // builds on.
+  Result<Task*> spawn_held(const SpawnRequest& request, VirtualPid vpid);
   void kill_all();
   // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
   void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
@@ -52,9 +57,29 @@ class Tracer {
   // A wait has returned this process to its parent: its ids are free, unless a group or session still carries them.
   void forget_zombie(HostPid host);
 
+  // --- holding, for interpose/quiesce.h ---
+  // Asks every task to stop, and from now on keeps it at the first stop where it is between two instructions of its own.
+  // A child that its parent waits for in vfork(2) runs on until it lets the parent go: the kernel stops no such parent.
+  void begin_hold();
+  // Nothing of a sandbox that is being made may run before the whole of it is there.
+  void begin_hold_of_new_tasks() { holding_ = true; }
+  void hold(Task& task, StoppedTracee tracee, int stop_signal);
+  // Takes in an event that was waited for elsewhere.
+  void take_event(HostPid tid, int status) { handle(tid, status); }
+  // Takes in what has happened, without waiting; false when nothing had.
+  bool take_events();
+  // Lets every held task go on.
+  void end_hold();
+  // False while a new child waits for the event that tells whose it is.
+  [[nodiscard]] bool all_children_known() const { return early_.empty(); }
+
  private:
   void run();
+  Result<HostPid> start_process(const SpawnRequest& request);
+  Task& add_spawned(HostPid host, VirtualPid vpid);
   bool drain_posted();
+  void request_hold(const Task& task) const;
+  [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;
   void handle(HostPid tid, int status);
   void on_event_stop(Task& task, StoppedTracee tracee, int signal);
   void on_new_child(Task& parent, StoppedTracee tracee);
@@ -73,6 +98,7 @@ class Tracer {
   void start_child(Task& task, StoppedTracee tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();
+  [[nodiscard]] bool could_report_child(const Process& process) const;
   void sweep_zombies();
 
   Shared& shared_;
@@ -80,9 +106,14 @@ class Tracer {
   PiWaiters pi_waiters_;
   std::mutex mutex_;
   std::condition_variable work_arrived_;
-  std::deque<std::function<void(Tracer&)>> posted_;
+  struct Posted {
+    std::function<void(Tracer&)> work;
+    When when;
+  };
+  std::deque<Posted> posted_;
   bool quit_ = false;
   bool killing_ = false;
+  bool holding_ = false;
   // Children whose first stop came before their parent's event, and those that died before it.
   std::unordered_set<HostPid> early_;
   std::unordered_set<HostPid> early_dead_;

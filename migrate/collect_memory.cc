@@ -1,0 +1,216 @@
+// Address spaces: what is mapped where, and the contents that are nowhere but in memory.
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "interpose/agent/layout.h"
+#include "migrate/collector.h"
+#include "migrate/kernel_structs.h"
+#include "migrate/memory_reader.h"
+
+namespace beam::migrate {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+
+struct Advice {
+  const char* flag;  // in VmFlags
+  std::int32_t advice;
+};
+constexpr Advice kAdvice[] = {
+    {"rr", MADV_RANDOM}, {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
+    {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"wf", MADV_WIPEONFORK},
+};
+
+struct Refused {
+  const char* flag;
+  const char* reason;
+};
+constexpr Refused kRefused[] = {
+    {"ht", "huge pages of hugetlbfs can't be frozen yet"}, {"um", "it is registered with userfaultfd"},
+    {"uw", "it is registered with userfaultfd"},           {"ui", "it is registered with userfaultfd"},
+    {"ss", "it is a shadow stack"},                        {"io", "it is a device's memory"},
+    {"pf", "it is a device's memory"},
+};
+
+// What the kernel and Beam map into every process: not the program's.
+bool not_the_programs(const MemoryRange& range) {
+  return (range.start < BEAM_AGENT_END && range.end > BEAM_AGENT_BASE) || range.path == "[vdso]" ||
+         range.path == "[vvar]" || range.path == "[vvar_vclock]" || range.path == "[vsyscall]";
+}
+
+}  // namespace
+
+Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceState& space) {
+  const HostPid tid = remote.task().tid;
+  BEAM_TRY_ASSIGN(const auto ranges, read_memory_ranges(tid));
+  for (const MemoryRange& range : ranges) {
+    if (not_the_programs(range)) {
+      continue;
+    }
+    Mapping state;
+    BEAM_TRY_ASSIGN(const bool kept, mapping(vpid, remote.task(), range, state));
+    if (kept) {
+      space.mappings.push_back(std::move(state));
+    }
+  }
+  BEAM_TRY(memory_layout(remote, space.layout));
+  return private_pages(tid, space);
+}
+
+Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping) {
+  const auto refuse = [&](const std::string& reason) {
+    char place[64];
+    std::snprintf(place, sizeof place, "memory %lx-%lx", static_cast<unsigned long>(range.start),
+                  static_cast<unsigned long>(range.end));
+    obstacle(vpid, range.path.empty() ? place : std::string(place) + " (" + range.path + ")", reason);
+    return false;
+  };
+  for (const Refused& refused : kRefused) {
+    if (range.has(refused.flag)) {
+      return refuse(refused.reason);
+    }
+  }
+  mapping.start = range.start;
+  mapping.end = range.end;
+  mapping.protection = range.protection;
+  mapping.shared = range.has("sh");
+  mapping.may_write = range.has("mw");
+  mapping.grows_down = range.has("gd");
+  mapping.no_reserve = range.has("nr");
+  mapping.locked = range.has("lo");
+  mapping.sealed = range.has("sl");
+  for (const Advice& advice : kAdvice) {
+    if (range.has(advice.flag)) {
+      mapping.advice.push_back(advice.advice);
+    }
+  }
+  constexpr std::string_view kNamed = "[anon:";
+  if (range.path.starts_with(kNamed)) {
+    mapping.name = range.path.substr(kNamed.size(), range.path.size() - kNamed.size() - 1);
+  }
+  const bool zero_device = range.path == "/dev/zero";
+  if (range.inode == 0 || (zero_device && !mapping.shared)) {
+    mapping.backing = Backing::kAnonymous;
+    return true;
+  }
+  mapping.offset = range.offset;
+  constexpr std::string_view kMemfd = "/memfd:";
+  if (range.deleted && (zero_device || range.path.starts_with(kMemfd))) {
+    mapping.backing = Backing::kSharedMemory;
+    const auto key = std::pair<std::uint64_t, std::uint64_t>((range.device_major << 20U) | range.device_minor, range.inode);
+    const auto [known, fresh] = shared_memory_.emplace(key, static_cast<std::uint32_t>(state_.shared_memory.size()));
+    if (fresh) {
+      SharedMemoryState memory;
+      memory.name = zero_device ? "" : range.path.substr(kMemfd.size());
+      state_.shared_memory.push_back(std::move(memory));
+      shared_mappings_.emplace_back();
+    }
+    mapping.file = known->second;
+    shared_mappings_[known->second].push_back({&task, range});
+    SharedMemoryState& memory = state_.shared_memory[known->second];
+    memory.size = std::max(memory.size, range.offset + (range.end - range.start));
+    return true;
+  }
+  if (range.deleted) {
+    return refuse(range.path.starts_with("/SYSV") ? "System V shared memory can't be frozen yet" : "the file has been deleted");
+  }
+  struct stat info {};
+  if (range.path.empty() || range.path.front() != '/' || ::stat(range.path.c_str(), &info) != 0 ||
+      info.st_ino != range.inode || !S_ISREG(info.st_mode)) {
+    return refuse("its path does not lead to the mapped file");
+  }
+  mapping.backing = Backing::kFile;
+  const auto [known, fresh] = mapped_files_.emplace(range.path, static_cast<std::uint32_t>(state_.mapped_files.size()));
+  if (fresh) {
+    state_.mapped_files.push_back({range.path, static_cast<std::uint64_t>(info.st_size),
+                                   info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec});
+  }
+  mapping.file = known->second;
+  return true;
+}
+
+Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
+  const HostPid tid = remote.task().tid;
+  BEAM_TRY_ASSIGN(const auto stat, ProcStatFields::read(tid));
+  layout.start_code = stat.field(26);
+  layout.end_code = stat.field(27);
+  layout.start_stack = stat.field(28);
+  layout.start_data = stat.field(45);
+  layout.end_data = stat.field(46);
+  layout.start_brk = stat.field(47);
+  layout.arg_start = stat.field(48);
+  layout.arg_end = stat.field(49);
+  layout.env_start = stat.field(50);
+  layout.env_end = stat.field(51);
+  BEAM_TRY_ASSIGN(layout.brk, remote.call("read brk", SYS_brk, 0));
+  BEAM_TRY_ASSIGN(const std::string vector, read_proc_file(tid, "auxv"));
+  layout.auxiliary_vector.resize(vector.size() / sizeof(std::uint64_t));
+  std::memcpy(layout.auxiliary_vector.data(), vector.data(), layout.auxiliary_vector.size() * sizeof(std::uint64_t));
+  return success();
+}
+
+Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
+  if (image_ == nullptr) {
+    return success();
+  }
+  space.page_file = "pages-" + std::to_string(state_.address_spaces.size() + 1);
+  BEAM_TRY_ASSIGN(auto out, image_->file(space.page_file));
+  BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(tid));
+  for (const Mapping& mapping : space.mappings) {
+    if (mapping.shared) {
+      continue;
+    }
+    BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end));
+    for (const auto& [start, end] : regions) {
+      space.pages.push_back({start, end - start, out.size()});
+      BEAM_TRY(reader.copy(start, end, (mapping.protection & PROT_READ) != 0, out));
+    }
+  }
+  return image_->add(std::move(out));
+}
+
+// What several processes share is written once, from whichever of them maps a part of it.
+Result<> Collector::shared_memory_contents() {
+  if (image_ == nullptr) {
+    return success();
+  }
+  for (std::size_t i = 0; i < state_.shared_memory.size(); ++i) {
+    SharedMemoryState& memory = state_.shared_memory[i];
+    memory.page_file = "shared-" + std::to_string(i + 1);
+    BEAM_TRY_ASSIGN(auto out, image_->file(memory.page_file));
+    auto& mappings = shared_mappings_[i];
+    std::sort(mappings.begin(), mappings.end(),
+              [](const SharedMapping& a, const SharedMapping& b) { return a.range.offset < b.range.offset; });
+    std::uint64_t done = 0;
+    for (const SharedMapping& mapping : mappings) {
+      const std::uint64_t size = mapping.range.end - mapping.range.start;
+      const std::uint64_t begin = std::max(done, mapping.range.offset);
+      const std::uint64_t end = mapping.range.offset + size;
+      if (begin >= end) {
+        continue;
+      }
+      done = end;
+      const std::uint64_t shift = mapping.range.start - mapping.range.offset;
+      Remote remote(*mapping.task);
+      BEAM_TRY_ASSIGN(const auto regions, shared_pages(remote, begin + shift, end + shift, mapping.range.swapped));
+      BEAM_TRY_ASSIGN(const auto reader, MemoryReader::open(mapping.task->tid));
+      for (const auto& [from, to] : regions) {
+        memory.pages.push_back({from - shift, to - from, out.size()});
+        BEAM_TRY(reader.copy(from, to, (mapping.range.protection & PROT_READ) != 0, out));
+      }
+    }
+    memory.size = (memory.size + kPage - 1) / kPage * kPage;
+    BEAM_TRY(image_->add(std::move(out)));
+  }
+  return success();
+}
+
+}  // namespace beam::migrate

@@ -1,0 +1,39 @@
+// Freezing a running sandbox into an image.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "interpose/engine.h"
+#include "migrate/object_kind.h"
+
+namespace beam::migrate {
+
+struct FreezeOptions {
+  std::string image_directory;  // must not exist yet
+  bool keep_running = false;    // a snapshot: the sandbox goes on
+  // The supervisor's descriptors that the sandbox was started with, or what stands for them; -1: none.
+  std::array<int, 3> stdio{-1, -1, -1};
+  // The runtime's description of the sandbox, kept as it is (Manifest.sandbox).
+  std::string sandbox;
+  // Called on the event thread once the image is complete and durable, and before anything is ended.
+  std::function<void()> on_durable;
+};
+
+struct FreezeReport {
+  std::uint64_t bytes = 0;  // of the image
+  std::size_t processes = 0;
+  std::size_t threads = 0;
+};
+
+// On failure the sandbox runs on as before, and there is no image. kObstacle: something in it can't be frozen; check() says
+// what. EEXIST: there is something at image_directory.
+[[nodiscard]] Result<FreezeReport> freeze(interpose::Engine& engine, const FreezeOptions& options);
+
+// What would stand in the way of a freeze; empty: nothing. The sandbox stops for as long as it takes to look.
+[[nodiscard]] Result<std::vector<Obstacle>> check(interpose::Engine& engine, const std::array<int, 3>& stdio);
+
+}  // namespace beam::migrate

@@ -1,0 +1,99 @@
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "interpose/quiesce.h"
+#include "migrate/collector.h"
+#include "migrate/freeze.h"
+#include "migrate/image.h"
+
+namespace beam::migrate {
+namespace {
+
+using interpose::Engine;
+using interpose::QuiescedSandbox;
+using interpose::Tracer;
+
+Manifest describe(const FreezeOptions& options) {
+  utsname names{};
+  ::uname(&names);
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  Manifest manifest;
+  manifest.beam_version = BEAM_VERSION;
+  manifest.kernel = std::string(names.sysname) + " " + names.release;
+  manifest.workstation = names.nodename;
+  manifest.created_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+  manifest.sandbox = options.sandbox;
+  return manifest;
+}
+
+// One line for all of them; check() lists each.
+Error refusal(const std::vector<Obstacle>& obstacles) {
+  const Obstacle& first = obstacles.front();
+  std::string text = "process " + std::to_string(first.vpid) + ", " + first.object + ": " + first.reason;
+  if (obstacles.size() > 1) {
+    text += " (and " + std::to_string(obstacles.size() - 1) + " more)";
+  }
+  return {kObstacle, std::move(text)};
+}
+
+Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options) {
+  BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory));
+  BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
+  {
+    // Looked at first: a refusal must not cost the writing of what is in memory.
+    Collector look(*quiesced, nullptr, options.stdio);
+    BEAM_TRY(look.run());
+    if (!look.obstacles().empty()) {
+      return refusal(look.obstacles());
+    }
+  }
+  Collector collector(*quiesced, &image, options.stdio);
+  BEAM_TRY(collector.run());
+  if (fault_point("freeze.collected")) {
+    return Error(EIO, "freeze: fault point");
+  }
+  BEAM_TRY(image.write_objects(collector.state()));
+  BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(options)));
+  FreezeReport report{bytes, collector.state().processes.size(), 0};
+  for (const auto& process : collector.state().processes) {
+    report.threads += process.threads.size();
+  }
+  if (options.on_durable) {
+    options.on_durable();
+  }
+  if (fault_point("freeze.durable")) {
+    BEAM_LOG_WARN(kMigrate, "freeze: fault point after the image is durable");
+  }
+  if (options.keep_running) {
+    quiesced->resume();
+  } else {
+    quiesced->end();
+  }
+  return report;
+}
+
+}  // namespace
+
+Result<FreezeReport> freeze(Engine& engine, const FreezeOptions& options) {
+  std::optional<Result<FreezeReport>> result;
+  engine.on_event_thread([&](Tracer& tracer) { result = freeze_on_event_thread(tracer, options); });
+  return std::move(*result);
+}
+
+Result<std::vector<Obstacle>> check(Engine& engine, const std::array<int, 3>& stdio) {
+  std::optional<Result<std::vector<Obstacle>>> result;
+  engine.on_event_thread([&](Tracer& tracer) {
+    result = [&]() -> Result<std::vector<Obstacle>> {
+      BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
+      Collector collector(*quiesced, nullptr, stdio);
+      BEAM_TRY(collector.run());
+      return collector.obstacles();
+    }();
+  });
+  return std::move(*result);
+}
+
+}  // namespace beam::migrate

@@ -1,0 +1,336 @@
+#include "migrate/image.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+
+#include "base/fault.h"
+#include "migrate/codec.h"
+
+namespace beam::migrate {
+namespace {
+
+constexpr std::array<char, 8> kMagic{'B', 'E', 'A', 'M', 'I', 'M', 'G', '\n'};
+constexpr std::uint32_t kFormat = 1;
+constexpr const char* kManifestName = "manifest";
+constexpr const char* kObjectsName = "objects";
+constexpr std::uint64_t kLargestManifest = 64ULL << 20;
+constexpr std::uint64_t kLargestObjects = 4ULL << 30;
+constexpr std::size_t kBuffer = 1U << 20;
+
+struct ManifestHead {
+  std::array<char, 8> magic;
+  std::uint32_t format;
+  std::uint32_t reserved;
+  std::uint64_t size;  // of what follows, without the hash at the end
+};
+
+Result<> sync_directory(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) {
+    return Error::from_errno(path + ": flush to the disk");
+  }
+  return success();
+}
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.find_last_of('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// A name of a file in the image, and of nothing else.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.size() < 256 && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos && name != kManifestName;
+}
+
+Result<std::string> read_all(int fd, std::uint64_t size, const std::string& path) {
+  std::string bytes(size, '\0');
+  std::size_t got = 0;
+  while (got < size) {
+    const ssize_t n = ::pread(fd, bytes.data() + got, size - got, static_cast<off_t>(got));
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n < 0) {
+      return Error::from_errno(path + ": read");
+    }
+    if (n == 0) {
+      return Error(kDamaged, path + ": it ends early");
+    }
+    got += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+// --- writing ---
+
+ImageFileWriter::ImageFileWriter(UniqueFd fd, std::string path, std::string name)
+    : fd_(std::move(fd)), path_(std::move(path)), name_(std::move(name)), hash_(XXH3_createState()) {
+  XXH3_64bits_reset(hash_.get());
+}
+
+Result<> ImageFileWriter::append(const void* bytes, std::size_t size) {
+  if (fault_point("image.write")) {
+    return Error(ENOSPC, path_ + ": write");
+  }
+  XXH3_64bits_update(hash_.get(), bytes, size);
+  const auto* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t put = ::write(fd_.get(), at, size);
+    if (put < 0 && errno == EINTR) {
+      continue;
+    }
+    if (put <= 0) {
+      return Error::from_errno(path_ + ": write");
+    }
+    at += put;
+    size_ += static_cast<std::uint64_t>(put);
+    size -= static_cast<std::size_t>(put);
+  }
+  return success();
+}
+
+Result<ImageFile> ImageFileWriter::finish() {
+  if (fault_point("image.sync") || ::fsync(fd_.get()) != 0) {
+    return Error(errno != 0 ? errno : EIO, path_ + ": flush to the disk");
+  }
+  return ImageFile{name_, size_, XXH3_64bits_digest(hash_.get())};
+}
+
+ImageWriter::ImageWriter(std::string directory) : directory_(std::move(directory)), partial_(directory_ + ".partial") {}
+
+Result<ImageWriter> ImageWriter::create(const std::string& directory) {
+  ImageWriter writer(std::filesystem::path(directory).lexically_normal().string());
+  while (writer.directory_.size() > 1 && writer.directory_.back() == '/') {
+    writer.directory_.pop_back();
+  }
+  writer.partial_ = writer.directory_ + ".partial";
+  struct stat info {};
+  if (::lstat(writer.directory_.c_str(), &info) == 0) {
+    return Error(EEXIST, "image " + directory).remedy("choose another place, or remove what is there");
+  }
+  if (::mkdir(writer.partial_.c_str(), 0700) != 0) {
+    Error error = Error::from_errno("image " + writer.partial_);
+    return errno == EEXIST ? std::move(error).remedy("another freeze writes it, or one was killed: then remove it")
+                           : std::move(error);
+  }
+  writer.partial_fd_.reset(::open(writer.partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!writer.partial_fd_) {
+    return Error::from_errno("image " + writer.partial_);
+  }
+  return writer;
+}
+
+ImageWriter::~ImageWriter() {
+  if (partial_fd_) {
+    std::error_code ignored;
+    std::filesystem::remove_all(partial_, ignored);
+  }
+}
+
+Result<ImageFileWriter> ImageWriter::file(const std::string& name) {
+  std::string path = partial_ + "/" + name;
+  UniqueFd fd(::openat(partial_fd_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd) {
+    return Error::from_errno(path + ": create");
+  }
+  return ImageFileWriter(std::move(fd), std::move(path), name);
+}
+
+Result<> ImageWriter::add(ImageFileWriter&& file) {
+  BEAM_TRY_ASSIGN(auto entry, file.finish());
+  files_.push_back(std::move(entry));
+  return success();
+}
+
+Result<> ImageWriter::write_objects(const SandboxState& state) {
+  BEAM_TRY_ASSIGN(auto objects, file(kObjectsName));
+  const std::string bytes = encode(state);
+  BEAM_TRY(objects.append(bytes.data(), bytes.size()));
+  return add(std::move(objects));
+}
+
+Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
+  manifest.files = files_;
+  const std::string bytes = encode_manifest(manifest);
+  BEAM_TRY_ASSIGN(auto out, file(kManifestName));
+  BEAM_TRY(out.append(bytes.data(), bytes.size()));
+  BEAM_TRY(out.finish());
+  if (::fsync(partial_fd_.get()) != 0) {
+    return Error::from_errno(partial_ + ": flush to the disk");
+  }
+  if (fault_point("image.rename") ||
+      ::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, directory_.c_str(), RENAME_NOREPLACE) != 0) {
+    return Error(errno != 0 ? errno : EIO, "image " + directory_ + ": rename into its place");
+  }
+  auto synced = fault_point("image.directory") ? Result<>(Error(EIO, "image " + directory_ + ": flush its directory to the disk"))
+                                               : sync_directory(parent_of(directory_));
+  if (!synced.ok()) {
+    // It may be there after a crash or not: then it must not be.
+    ::rename(directory_.c_str(), partial_.c_str());
+    return std::move(synced).error();
+  }
+  partial_fd_.reset();  // from here on it stays
+  std::uint64_t size = bytes.size();
+  for (const ImageFile& file : files_) {
+    size += file.size;
+  }
+  return size;
+}
+
+std::string encode_manifest(const Manifest& manifest) {
+  const std::string payload = encode(manifest);
+  const ManifestHead head{kMagic, kFormat, 0, payload.size()};
+  std::string bytes(reinterpret_cast<const char*>(&head), sizeof head);
+  bytes += payload;
+  const std::uint64_t hash = XXH3_64bits(bytes.data(), bytes.size());
+  bytes.append(reinterpret_cast<const char*>(&hash), sizeof hash);
+  return bytes;
+}
+
+// --- reading ---
+
+Result<Manifest> decode_manifest(std::string_view bytes) {
+  ManifestHead head{};
+  std::uint64_t hash = 0;
+  if (bytes.size() < sizeof head + sizeof hash) {
+    return Error(kDamaged, "it is too short");
+  }
+  std::memcpy(&head, bytes.data(), sizeof head);
+  if (head.magic != kMagic) {
+    return Error(kDamaged, "it is not the manifest of an image");
+  }
+  if (head.format != kFormat) {
+    return Error(kDamaged, "format " + std::to_string(head.format) + " is newer than this Beam reads")
+        .remedy("use the Beam that wrote it");
+  }
+  if (head.size != bytes.size() - sizeof head - sizeof hash) {
+    return Error(kDamaged, "its size is wrong");
+  }
+  std::memcpy(&hash, bytes.data() + bytes.size() - sizeof hash, sizeof hash);
+  if (hash != XXH3_64bits(bytes.data(), bytes.size() - sizeof hash)) {
+    return Error(kDamaged, "its hash is wrong");
+  }
+  BEAM_TRY_ASSIGN(auto manifest, decode<Manifest>(bytes.substr(sizeof head, head.size)));
+  for (const ImageFile& file : manifest.files) {
+    if (!is_plain_name(file.name)) {
+      return Error(kDamaged, "it names a file outside the image");
+    }
+  }
+  return manifest;
+}
+
+Result<Image> Image::open(const std::string& directory) {
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
+    return Error::from_errno("image " + directory);
+  }
+  const std::string path = directory + "/" + kManifestName;
+  const UniqueFd manifest_fd(::openat(fd.get(), kManifestName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!manifest_fd) {
+    // A directory without a manifest is no image, or one that lost it: the first is the likelier.
+    return Error(errno == ENOENT ? kDamaged : errno, "image " + path);
+  }
+  struct stat info {};
+  if (::fstat(manifest_fd.get(), &info) != 0) {
+    return Error::from_errno("image " + path);
+  }
+  if (!S_ISREG(info.st_mode) || static_cast<std::uint64_t>(info.st_size) > kLargestManifest) {
+    return Error(kDamaged, "image " + path + ": not a manifest");
+  }
+  BEAM_TRY_ASSIGN(const auto bytes, read_all(manifest_fd.get(), static_cast<std::uint64_t>(info.st_size), path));
+  auto manifest = decode_manifest(bytes);
+  if (!manifest.ok()) {
+    return std::move(manifest).error().context("image " + path);
+  }
+  Image image(directory, std::move(fd), std::move(*manifest));
+  for (const ImageFile& file : image.manifest_.files) {
+    BEAM_TRY(image.file(file.name));
+  }
+  return image;
+}
+
+const ImageFile* Image::find(const std::string& name) const {
+  const auto it = std::find_if(manifest_.files.begin(), manifest_.files.end(),
+                               [&](const ImageFile& file) { return file.name == name; });
+  return it == manifest_.files.end() ? nullptr : &*it;
+}
+
+Result<UniqueFd> Image::file(const std::string& name) const {
+  const std::string path = "image " + directory_ + "/" + name;
+  const ImageFile* entry = find(name);
+  if (entry == nullptr) {
+    return Error(kDamaged, path + ": not in the manifest");
+  }
+  UniqueFd fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) {
+    return Error(errno == ENOENT ? kDamaged : errno, path);
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) {
+    return Error::from_errno(path);
+  }
+  if (!S_ISREG(info.st_mode) || static_cast<std::uint64_t>(info.st_size) != entry->size) {
+    return Error(kDamaged, path + ": its size is " + std::to_string(info.st_size) + ", not " + std::to_string(entry->size));
+  }
+  return fd;
+}
+
+Result<> Image::verify() const {
+  std::vector<char> buffer(kBuffer);
+  for (const ImageFile& entry : manifest_.files) {
+    BEAM_TRY_ASSIGN(const auto fd, file(entry.name));
+    const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> hash(XXH3_createState(), &XXH3_freeState);
+    XXH3_64bits_reset(hash.get());
+    for (;;) {
+      const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) {
+        continue;
+      }
+      if (got < 0) {
+        return Error::from_errno("image " + directory_ + "/" + entry.name);
+      }
+      if (got == 0) {
+        break;
+      }
+      XXH3_64bits_update(hash.get(), buffer.data(), static_cast<std::size_t>(got));
+    }
+    if (XXH3_64bits_digest(hash.get()) != entry.hash) {
+      return Error(kDamaged, "image " + directory_ + "/" + entry.name + ": its hash is wrong");
+    }
+  }
+  return success();
+}
+
+Result<SandboxState> Image::load() const {
+  const std::string path = "image " + directory_ + "/" + kObjectsName;
+  BEAM_TRY_ASSIGN(const auto fd, file(kObjectsName));
+  const ImageFile* entry = find(kObjectsName);
+  if (entry->size > kLargestObjects) {
+    return Error(kDamaged, path + ": too large");
+  }
+  BEAM_TRY_ASSIGN(const auto bytes, read_all(fd.get(), entry->size, path));
+  if (XXH3_64bits(bytes.data(), bytes.size()) != entry->hash) {
+    return Error(kDamaged, path + ": its hash is wrong");
+  }
+  auto state = decode<SandboxState>(bytes);
+  if (!state.ok()) {
+    return std::move(state).error().context(path);
+  }
+  auto checked = check_references(*state, manifest_);
+  if (!checked.ok()) {
+    return std::move(checked).error().context(path);
+  }
+  return state;
+}
+
+}  // namespace beam::migrate

@@ -1,0 +1,118 @@
+// An image on disk: a directory (0700) with
+//   manifest   magic, format version, what the image is of, and name, size and XXH3 of every other file; its own hash last
+//   objects    the SandboxState (state.h)
+//   pages-N    contents of memory, page-aligned
+//
+// A writer works in DIR.partial beside the place that it is for, and commit() makes the image appear there by one rename,
+// after everything has reached the disk. A reader believes nothing: the manifest is checked by its hash, every file by its
+// size and hash, before anything is made of it.
+#pragma once
+
+#include <xxhash.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "migrate/codec.h"
+#include "migrate/fields.h"
+#include "migrate/state.h"
+
+namespace beam::migrate {
+
+struct ImageFile {
+  std::string name;
+  std::uint64_t size = 0;
+  std::uint64_t hash = 0;
+};
+BEAM_STATE(ImageFile, 1, name, size, hash)
+
+struct Manifest {
+  std::string beam_version;
+  std::string kernel;
+  std::string workstation;
+  std::int64_t created_ms = 0;
+  std::string sandbox;  // the runtime's description of the sandbox, its own encoding
+  std::vector<ImageFile> files;
+};
+BEAM_STATE(Manifest, 1, beam_version, kernel, workstation, created_ms, sandbox, files)
+
+// One file of an image, written from its start to its end.
+class ImageFileWriter {
+ public:
+  ImageFileWriter(UniqueFd fd, std::string path, std::string name);
+  ImageFileWriter(ImageFileWriter&&) = default;
+  Result<> append(const void* bytes, std::size_t size);
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  // Flushed to the disk; what the manifest says of it.
+  Result<ImageFile> finish();
+
+ private:
+  struct FreeState {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  UniqueFd fd_;
+  std::string path_;
+  std::string name_;
+  std::uint64_t size_ = 0;
+  std::unique_ptr<XXH3_state_t, FreeState> hash_;
+};
+
+class ImageWriter {
+ public:
+  // EEXIST when there is something at `directory` already.
+  static Result<ImageWriter> create(const std::string& directory);
+  ImageWriter(ImageWriter&&) noexcept = default;
+  // Removes what was written, unless commit() succeeded.
+  ~ImageWriter();
+
+  Result<ImageFileWriter> file(const std::string& name);
+  Result<> add(ImageFileWriter&& file);
+  Result<> write_objects(const SandboxState& state);
+  // Completes `manifest` with the files, and makes the image appear. Its size.
+  Result<std::uint64_t> commit(Manifest manifest);
+
+ private:
+  explicit ImageWriter(std::string directory);
+  std::string directory_;
+  std::string partial_;
+  UniqueFd partial_fd_;
+  std::vector<ImageFile> files_;
+};
+
+class Image {
+ public:
+  // Reads and checks the manifest, and the size of every file.
+  static Result<Image> open(const std::string& directory);
+
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+  // Compares every file with its hash.
+  Result<> verify() const;
+  // Decodes `objects`, and checks what refers to what.
+  [[nodiscard]] Result<SandboxState> load() const;
+  // A file that the manifest names, for reading.
+  [[nodiscard]] Result<UniqueFd> file(const std::string& name) const;
+  [[nodiscard]] const ImageFile* find(const std::string& name) const;
+
+ private:
+  Image(std::string directory, UniqueFd fd, Manifest manifest)
+      : directory_(std::move(directory)), fd_(std::move(fd)), manifest_(std::move(manifest)) {}
+  std::string directory_;
+  UniqueFd fd_;
+  Manifest manifest_;
+};
+
+// What is inside a manifest file. Separate, so that the fuzzer reaches it.
+[[nodiscard]] std::string encode_manifest(const Manifest& manifest);
+[[nodiscard]] Result<Manifest> decode_manifest(std::string_view bytes);
+// Indices, references, ranges and sizes of a decoded state, against each other and against the page files that the manifest
+// names: a restorer may rely on them.
+[[nodiscard]] Result<> check_references(const SandboxState& state, const Manifest& manifest);
+
+}  // namespace beam::migrate

@@ -1,0 +1,109 @@
+// Descriptors: handed over to the process that is to have them, and put in their places.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "migrate/restorer.h"
+
+namespace beam::migrate {
+namespace {
+
+constexpr std::size_t kMostInOneMessage = 250;  // SCM_MAX_FD is 253
+
+// What a stub receives with, laid out in its scratch memory at one address.
+struct RemoteMessage {
+  msghdr header;
+  iovec vector;
+  char byte;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostInOneMessage * sizeof(int))];
+};
+
+Result<> send_descriptors(int socket, const int* fds, std::size_t count) {
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostInOneMessage * sizeof(int))] = {};
+  char byte = 0;
+  iovec vector{&byte, 1};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(count * sizeof(int));
+  std::memcpy(CMSG_DATA(head), fds, count * sizeof(int));
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent == 1 ? success() : Result<>(Error::from_errno("hand descriptors over"));
+}
+
+}  // namespace
+
+Result<> Restorer::hand_over(Remote& remote, const std::vector<int>& fds, std::vector<int>& numbers) {
+  numbers.clear();
+  for (std::size_t done = 0; done < fds.size();) {
+    const std::size_t count = std::min(fds.size() - done, kMostInOneMessage);
+    BEAM_TRY(send_descriptors(control_.get(), fds.data() + done, count));
+    RemoteMessage message{};
+    const std::uint64_t at = remote.scratch();
+    const auto pointer = [at](std::size_t offset) { return reinterpret_cast<void*>(at + offset); };  // NOLINT: remote
+    message.vector = {pointer(offsetof(RemoteMessage, byte)), 1};
+    message.header.msg_iov = static_cast<iovec*>(pointer(offsetof(RemoteMessage, vector)));
+    message.header.msg_iovlen = 1;
+    message.header.msg_control = pointer(offsetof(RemoteMessage, control));
+    message.header.msg_controllen = sizeof message.control;
+    BEAM_TRY(remote.put(message));
+    BEAM_TRY(remote.call("receive descriptors", SYS_recvmsg, static_cast<std::uint64_t>(control_fd_), at, 0));
+    BEAM_TRY_ASSIGN(message, remote.get<RemoteMessage>());
+    cmsghdr head{};
+    std::memcpy(&head, message.control, sizeof head);
+    if (head.cmsg_len != CMSG_LEN(count * sizeof(int)) || head.cmsg_type != SCM_RIGHTS) {
+      return Error(EMFILE, "hand descriptors over to process " + std::to_string(remote.task().process->vpid.value()))
+          .remedy("raise the hard limit of open files (ulimit -Hn)");
+    }
+    const std::size_t before = numbers.size();
+    numbers.resize(before + count);
+    std::memcpy(numbers.data() + before, message.control + CMSG_LEN(0), count * sizeof(int));
+    done += count;
+  }
+  return success();
+}
+
+// The descriptors arrive at the lowest free numbers, in the order in which they were sent. Sent by rising target, none
+// arrives above its target; moved from the last to the first, none lands on one that has still to move. Those with the
+// highest targets go first, so that it holds for each message.
+Result<> Restorer::fill_descriptors(Remote& remote, const ProcessState& process) {
+  BEAM_TRY(close_all_but_control(remote));
+  std::vector<Descriptor> wanted = process.descriptors;
+  std::sort(wanted.begin(), wanted.end(), [](const Descriptor& a, const Descriptor& b) { return a.fd < b.fd; });
+  while (!wanted.empty()) {
+    const std::size_t count = std::min(wanted.size(), kMostInOneMessage);
+    const std::vector<Descriptor> batch(wanted.end() - static_cast<std::ptrdiff_t>(count), wanted.end());
+    wanted.resize(wanted.size() - count);
+    std::vector<int> fds;
+    for (const Descriptor& descriptor : batch) {
+      fds.push_back(objects_.at(descriptor.object).get());
+    }
+    std::vector<int> numbers;
+    BEAM_TRY(hand_over(remote, fds, numbers));
+    for (std::size_t i = count; i-- > 0;) {
+      const auto from = static_cast<std::uint64_t>(numbers[i]);
+      const auto to = static_cast<std::uint64_t>(batch[i].fd);
+      if (from != to) {
+        BEAM_TRY(remote.call("place a descriptor", SYS_dup3, from, to, batch[i].close_on_exec ? O_CLOEXEC : 0));
+        BEAM_TRY(remote.call("close", SYS_close, from));
+      } else if (batch[i].close_on_exec) {
+        BEAM_TRY(remote.call("mark a descriptor", SYS_fcntl, to, F_SETFD, FD_CLOEXEC));
+      }
+    }
+  }
+  return success();
+}
+
+}  // namespace beam::migrate

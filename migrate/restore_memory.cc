@@ -1,0 +1,139 @@
+// Address spaces: mappings, the contents of private pages, and what the kernel believes about the layout.
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <elf.h>
+
+#include <algorithm>
+#include <set>
+
+#include "interpose/agent/layout.h"
+#include "migrate/restorer.h"
+
+namespace beam::migrate {
+namespace {
+
+#ifndef PR_SET_VMA
+constexpr int PR_SET_VMA = 0x53564d41;
+constexpr int PR_SET_VMA_ANON_NAME = 0;
+#endif
+constexpr long kMseal = 462;
+constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
+
+}  // namespace
+
+Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
+  // All files that this address space maps, and its page file, in one go.
+  std::vector<int> ours;
+  std::set<std::uint32_t> files;
+  std::set<std::uint32_t> shared;
+  for (const Mapping& mapping : space.mappings) {
+    if (mapping.backing == Backing::kFile) {
+      files.insert(mapping.file);
+    } else if (mapping.backing == Backing::kSharedMemory) {
+      shared.insert(mapping.file);
+    }
+  }
+  for (const std::uint32_t file : files) {
+    ours.push_back(mapped_files_[file].get());
+  }
+  for (const std::uint32_t file : shared) {
+    ours.push_back(shared_memory_[file].get());
+  }
+  UniqueFd pages;
+  if (!space.pages.empty()) {
+    BEAM_TRY_ASSIGN(pages, image_.file(space.page_file));
+    ours.push_back(pages.get());
+  }
+  std::vector<int> numbers;
+  BEAM_TRY(hand_over(remote, ours, numbers));
+  std::map<std::uint32_t, int> file_numbers;
+  std::map<std::uint32_t, int> shared_numbers;
+  std::size_t next = 0;
+  for (const std::uint32_t file : files) {
+    file_numbers[file] = numbers[next++];
+  }
+  for (const std::uint32_t file : shared) {
+    shared_numbers[file] = numbers[next++];
+  }
+  const auto page_file = pages ? static_cast<std::uint64_t>(numbers[next]) : 0;
+
+  auto run = space.pages.begin();
+  for (const Mapping& mapping : space.mappings) {
+    const bool has_pages = run != space.pages.end() && run->address < mapping.end;
+    BEAM_TRY(map(remote, mapping, has_pages, file_numbers, shared_numbers));
+    for (; run != space.pages.end() && run->address < mapping.end; ++run) {
+      for (std::uint64_t done = 0; done < run->size;) {
+        BEAM_TRY_ASSIGN(const std::uint64_t got, remote.call("read memory from the image", SYS_pread64, page_file,
+                                                             run->address + done, run->size - done, run->offset + done));
+        if (got == 0) {
+          return Error(kDamaged, "the page file " + space.page_file + " ends early");
+        }
+        done += got;
+      }
+    }
+    const std::uint64_t size = mapping.end - mapping.start;
+    if (has_pages && (mapping.protection & PROT_WRITE) == 0) {
+      BEAM_TRY(remote.call("protect memory", SYS_mprotect, mapping.start, size, mapping.protection));
+    }
+    for (const std::int32_t advice : mapping.advice) {
+      BEAM_TRY(remote.call("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice)));
+    }
+    if (mapping.locked) {
+      BEAM_TRY(remote.call("lock memory", SYS_mlock, mapping.start, size));
+    }
+    if (!mapping.name.empty()) {
+      // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
+      BEAM_TRY_ASSIGN(const auto name, remote.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
+      BEAM_TRY(remote.raw_call(SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start, size, name));
+    }
+    if (mapping.sealed) {
+      BEAM_TRY(remote.call("seal memory", kMseal, mapping.start, size, 0));
+    }
+  }
+  BEAM_TRY(close_all_but_control(remote));
+  return set_layout(remote, space.layout);
+}
+
+Result<> Restorer::map(Remote& remote, const Mapping& mapping, bool has_pages,
+                       const std::map<std::uint32_t, int>& files, const std::map<std::uint32_t, int>& shared) {
+  std::uint64_t flags = MAP_FIXED_NOREPLACE | (mapping.shared ? MAP_SHARED : MAP_PRIVATE);
+  flags |= mapping.grows_down ? MAP_GROWSDOWN | MAP_STACK : 0;
+  flags |= mapping.no_reserve ? MAP_NORESERVE : 0;
+  std::uint64_t fd = ~0ULL;
+  switch (mapping.backing) {
+    case Backing::kAnonymous: flags |= MAP_ANONYMOUS; break;
+    case Backing::kFile: fd = static_cast<std::uint64_t>(files.at(mapping.file)); break;
+    case Backing::kSharedMemory: fd = static_cast<std::uint64_t>(shared.at(mapping.file)); break;
+  }
+  const std::uint64_t protection = mapping.protection | (has_pages && !mapping.shared ? PROT_WRITE : 0);
+  BEAM_TRY_ASSIGN(const std::uint64_t at, remote.call("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start,
+                                                      protection, flags, fd, mapping.offset));
+  return at == mapping.start ? success() : Result<>(Error(EEXIST, "map memory where it was"));
+}
+
+Result<> Restorer::set_layout(Remote& remote, const MemoryLayout& layout) {
+  struct {
+    prctl_mm_map map;
+    std::uint64_t vector[kLongestAuxiliaryVector];
+  } request{};
+  // The kernel's vDSO is another one now; the program only ever knew Beam's.
+  std::size_t words = std::min(layout.auxiliary_vector.size(), kLongestAuxiliaryVector) & ~std::size_t{1};
+  for (std::size_t i = 0; i < words; i += 2) {
+    request.vector[i] = layout.auxiliary_vector[i];
+    request.vector[i + 1] = layout.auxiliary_vector[i] == AT_SYSINFO_EHDR ? BEAM_AGENT_VDSO : layout.auxiliary_vector[i + 1];
+  }
+  const std::uint64_t vector_at = remote.scratch() + offsetof(decltype(request), vector);
+  request.map = {layout.start_code, layout.end_code,  layout.start_data, layout.end_data,
+                 layout.start_brk,  layout.brk,       layout.start_stack, layout.arg_start,
+                 layout.arg_end,    layout.env_start, layout.env_end,
+                 reinterpret_cast<__u64*>(vector_at),  // NOLINT: remote
+                 static_cast<__u32>(words * sizeof(std::uint64_t)), ~0U};
+  BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(request));
+  BEAM_TRY(remote.call("set the memory layout", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof request.map, 0));
+  return success();
+}
+
+}  // namespace beam::migrate

@@ -1,0 +1,250 @@
+// Filling a stub: everything that makes it the process of the image, registers last.
+#include <elf.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "interpose/agent/layout.h"
+#include "interpose/signal_info.h"
+#include "migrate/kernel_structs.h"
+#include "migrate/proc_reader.h"
+#include "migrate/restorer.h"
+
+namespace beam::migrate {
+namespace {
+
+using interpose::StoppedTracee;
+using interpose::Task;
+
+constexpr long kMseal = 462;
+constexpr std::int64_t kRestartBlock = -516;      // ERESTART_RESTARTBLOCK: of a block that only the old kernel had
+constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND: the same call again
+
+}  // namespace
+
+Result<> Restorer::fill(const ProcessState& process) {
+  Task& leader = *leaders_.at(process.vpid);
+  Remote remote(leader);
+  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
+  BEAM_TRY(fill_memory(remote, state_.address_spaces[process.address_space]));
+  BEAM_TRY(fill_descriptors(remote, process));
+  BEAM_TRY_ASSIGN(const auto directory,
+                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
+  auto entered = remote.call("enter the working directory", SYS_chdir, directory);
+  if (!entered.ok()) {
+    return std::move(entered).error().context(process.working_directory);
+  }
+  BEAM_TRY(remote.call("set the umask", SYS_umask, process.umask));
+  BEAM_TRY(remote.call("set the personality", SYS_personality, process.personality));
+  BEAM_TRY(make_threads(process, leader));
+  BEAM_TRY(set_signals(remote, process));
+  for (std::size_t i = 0; i < process.threads.size(); ++i) {
+    if (!process.threads[i].exited) {
+      Remote thread(i == 0 ? leader : *threads_.at(process.threads[i].vtid));
+      thread.use_scratch(remote.scratch(), remote.scratch_size());
+      BEAM_TRY(fill_thread(thread, process.threads[i]));
+    }
+  }
+  BEAM_TRY(remote.call("close", SYS_close, static_cast<std::uint64_t>(control_fd_)));
+  for (const IntervalTimer& timer : process.timers) {
+    const auto time = [](std::int64_t us) { return timeval{us / 1'000'000, us % 1'000'000}; };
+    const itimerval value{time(timer.interval_us), time(timer.value_us)};
+    BEAM_TRY_ASSIGN(const auto at, remote.put(value));
+    BEAM_TRY(remote.call("set a timer", SYS_setitimer, static_cast<std::uint64_t>(timer.which), at, 0));
+  }
+  constexpr std::uint64_t kAgentSize = BEAM_AGENT_END - BEAM_AGENT_BASE;
+  BEAM_TRY(remote.call("protect the agent", SYS_mprotect, BEAM_AGENT_BASE, kAgentSize, PROT_READ | PROT_EXEC));
+  BEAM_TRY(remote.raw_call(kMseal, BEAM_AGENT_BASE, kAgentSize, 0));  // ENOSYS before 6.10
+  for (const Limit& limit : process.limits) {
+    rlimit64 value{limit.soft, limit.hard};
+    rlimit64 now{};
+    ::prlimit64(leader.tid.value(), static_cast<__rlimit_resource>(limit.resource), nullptr, &now);
+    // A hard limit that is lower here than there stays, and bounds the soft one: only root could raise it.
+    if (::prlimit64(leader.tid.value(), static_cast<__rlimit_resource>(limit.resource), &value, nullptr) != 0) {
+      value.rlim_max = now.rlim_max;
+      value.rlim_cur = std::min(limit.soft, now.rlim_max);
+      ::prlimit64(leader.tid.value(), static_cast<__rlimit_resource>(limit.resource), &value, nullptr);
+    }
+  }
+  BEAM_TRY(queue_signals(process));
+  for (const ThreadState& thread : process.threads) {
+    if (!thread.exited) {
+      BEAM_TRY(set_registers(thread.vtid == process.vpid ? leader : *threads_.at(thread.vtid), thread));
+    }
+  }
+  if (process.threads.front().exited) {
+    BEAM_TRY(end_leader(leader, process.threads.front().exit_code));
+  }
+  return process.stop_signal != 0 ? stop(process) : success();
+}
+
+Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
+  for (const ThreadState& thread : process.threads) {
+    if (thread.vtid == process.vpid) {
+      continue;
+    }
+    constexpr std::uint64_t kThread =
+        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    BEAM_TRY_ASSIGN(const HostPid tid, fork_from(leader, kThread));
+    if (!tracer_.shared().pids.bind(tid, VirtualPid(thread.vtid))) {
+      return Error(EEXIST, "give a thread the id " + std::to_string(thread.vtid));
+    }
+    Task& task = tracer_.shared().tasks.add(tid, VirtualPid(thread.vtid), leader.process);
+    tracer_.hold(task, StoppedTracee(tid), 0);
+    threads_[thread.vtid] = &task;
+  }
+  return success();
+}
+
+Result<> Restorer::set_signals(Remote& remote, const ProcessState& process) {
+  for (const SignalAction& action : process.actions) {
+    const KernelSigaction value{action.handler, action.flags, action.restorer, action.mask};
+    BEAM_TRY_ASSIGN(const auto at, remote.put(value));
+    BEAM_TRY(remote.call("set a signal's action", SYS_rt_sigaction, static_cast<std::uint64_t>(action.signal), at, 0,
+                         sizeof(std::uint64_t)));
+  }
+  return success();
+}
+
+Result<> Restorer::fill_thread(Remote& remote, const ThreadState& thread) {
+  std::array<char, 16> name{};
+  thread.name.copy(name.data(), name.size() - 1);
+  BEAM_TRY_ASSIGN(const auto at, remote.put(name));
+  BEAM_TRY(remote.call("set the name", SYS_prctl, PR_SET_NAME, at));
+  if (thread.signal_stack) {
+    stack_t stack{};
+    stack.ss_sp = reinterpret_cast<void*>(thread.signal_stack->address);  // NOLINT: an address of another process
+    stack.ss_flags = thread.signal_stack->flags & ~SS_ONSTACK;            // which follows from the stack pointer
+    stack.ss_size = thread.signal_stack->size;
+    BEAM_TRY(remote.put(stack));
+    BEAM_TRY(remote.call("set the signal stack", SYS_sigaltstack, at, 0));
+  }
+  if (thread.robust_list != 0) {
+    BEAM_TRY(remote.call("set the robust list", SYS_set_robust_list, thread.robust_list, thread.robust_list_size));
+  }
+  BEAM_TRY(remote.call("set the tid address", SYS_set_tid_address, thread.clear_tid_address));
+  if (thread.parent_death_signal != 0) {
+    BEAM_TRY(remote.call("set the parent's death signal", SYS_prctl, PR_SET_PDEATHSIG,
+                         static_cast<std::uint64_t>(thread.parent_death_signal)));
+  }
+  if (thread.rseq) {
+    BEAM_TRY(remote.call("register restartable sequences", SYS_rseq, thread.rseq->address, thread.rseq->size,
+                         thread.rseq->flags, thread.rseq->signature));
+  }
+  return success();
+}
+
+Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
+  const std::string what = "registers of thread " + std::to_string(thread.vtid);
+  iovec area{const_cast<std::uint8_t*>(thread.extended.data()), thread.extended.size()};
+  if (::ptrace(PTRACE_SETREGSET, task.tid.value(), NT_X86_XSTATE, &area) != 0) {
+    return Error::from_errno("extended " + what).remedy("the processor lacks features of the one that it was frozen on");
+  }
+  StoppedTracee tracee(task.tid);
+  user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return Error(ESRCH, what);
+  }
+  std::memcpy(regs, thread.registers.data(), sizeof *regs);
+  if (!thread.call) {
+    regs->orig_rax = ~0ULL;
+  } else if (static_cast<std::int64_t>(regs->rax) == kRestartBlock) {
+    regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
+  }
+  tracee.set_regs_changed();
+  if (!tracee.flush_regs() || !tracee.set_signal_mask(thread.signal_mask)) {
+    return Error::from_errno("set the " + what);
+  }
+  return success();
+}
+
+Result<> Restorer::queue_signals(const ProcessState& process) {
+  const pid_t host = leaders_.at(process.vpid)->tid.value();
+  const auto queue = [&](std::vector<std::uint8_t> bytes, pid_t thread) -> Result<> {
+    siginfo_t info{};
+    std::memcpy(&info, bytes.data(), sizeof info);
+    info.si_code = interpose::translated_code(info.si_code);
+    const long sent = thread == 0 ? ::syscall(SYS_rt_sigqueueinfo, host, info.si_signo, &info)
+                                  : ::syscall(SYS_rt_tgsigqueueinfo, host, thread, info.si_signo, &info);
+    return sent == 0 ? success() : Result<>(Error::from_errno("queue signal " + std::to_string(info.si_signo)));
+  };
+  for (const auto& info : process.pending) {
+    BEAM_TRY(queue(info, 0));
+  }
+  for (const ThreadState& thread : process.threads) {
+    const pid_t tid = thread.vtid == process.vpid ? host : threads_.at(thread.vtid)->tid.value();
+    for (const auto& info : thread.pending) {
+      BEAM_TRY(queue(info, tid));
+    }
+  }
+  return success();
+}
+
+// The leader of a thread group that has exited before its threads stays as a zombie, which only its state tells.
+Result<> Restorer::end_leader(Task& leader, int exit_code) {
+  StoppedTracee tracee(leader.tid);
+  user_regs_struct* regs = tracee.regs();
+  if (regs == nullptr) {
+    return Error(ESRCH, "end the leader of process " + std::to_string(leader.vtid.value()));
+  }
+  regs->rip = BEAM_AGENT_GADGET;
+  regs->rax = SYS_exit;
+  regs->orig_rax = ~0ULL;
+  regs->rdi = static_cast<std::uint64_t>(WEXITSTATUS(exit_code));
+  tracee.set_regs_changed();
+  tracee.flush_regs();
+  ::ptrace(PTRACE_CONT, leader.tid.value(), nullptr, nullptr);
+  int status = 0;
+  while (::waitpid(leader.tid.value(), &status, __WALL) < 0 && errno == EINTR) {
+  }
+  leader.exiting = true;
+  leader.state = interpose::RunState::kRunning;
+  ::ptrace(PTRACE_CONT, leader.tid.value(), nullptr, nullptr);
+  for (;;) {
+    BEAM_TRY_ASSIGN(const auto stat, ProcStatFields::read(leader.tid));
+    if (stat.state() == 'Z') {
+      return success();
+    }
+    std::this_thread::yield();
+  }
+}
+
+// One thread takes the signal; the others join the group's stop before their next instruction.
+Result<> Restorer::stop(const ProcessState& process) {
+  Task* task = leaders_.at(process.vpid);
+  if (process.threads.front().exited && process.threads.size() > 1) {
+    task = threads_.at(process.threads[1].vtid);
+  }
+  const pid_t tid = task->tid.value();
+  if (::kill(task->process->host.value(), process.stop_signal) != 0 || ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
+    return Error::from_errno("stop process " + std::to_string(process.vpid));
+  }
+  for (;;) {
+    int status = 0;
+    const pid_t got = ::waitpid(tid, &status, __WALL);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0 || !WIFSTOPPED(status)) {
+      return Error(ESRCH, "stop process " + std::to_string(process.vpid));
+    }
+    if ((status >> 16) == PTRACE_EVENT_STOP) {
+      tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
+      return success();
+    }
+    ::ptrace(PTRACE_CONT, tid, nullptr, static_cast<std::uint64_t>((status >> 16) == 0 ? WSTOPSIG(status) : 0));
+  }
+}
+
+}  // namespace beam::migrate

@@ -1,0 +1,114 @@
+// Makes a frozen sandbox again: new processes under the old virtual ids, held until all of it is there, then let go at once.
+//
+// Runs on the event thread of an engine that has no process yet. On failure the caller ends the engine, and with it whatever
+// had been made.
+//
+// 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process executes
+// its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute their own
+// program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled: memory,
+// descriptors (handed over by SCM_RIGHTS), signals, threads. 4. Registers come last.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "interpose/tracer.h"
+#include "migrate/image.h"
+#include "migrate/object_kind.h"
+#include "migrate/remote.h"
+#include "migrate/state.h"
+
+namespace beam::migrate {
+
+struct RestoreOptions {
+  std::array<int, 3> stdio{0, 1, 2};  // not owned
+  bool force = false;                 // go on with files that have changed since the freeze
+};
+
+class Restorer {
+ public:
+  Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options);
+  ~Restorer();
+  // Everything is there and held. start() lets it go.
+  Result<> build();
+  void start();
+  // After a failure: ends what has been made.
+  void abandon();
+
+ private:
+  // restore_objects.cc: in the supervisor
+  Result<> make_objects();
+  Result<> open_mapped_files();
+  Result<> make_shared_memory();
+
+  // restore_tree.cc
+  Result<> choose_vdso_place();
+  Result<> make_tree();
+  Result<> make_first(const ProcessState& process);
+  Result<interpose::Task*> make_process(const ProcessState& state, interpose::Task& forker, bool sibling);
+  Result<HostPid> fork_from(interpose::Task& forker, std::uint64_t flags);
+  Result<> execute_program(const ProcessState& state, interpose::Task& task);
+  Result<> empty(interpose::Task& task);
+  Result<> set_subreaper(const ProcessState& process);
+  Result<> close_all_but_control(Remote& remote);
+
+  // restore_sessions.cc
+  struct Ghost {
+    interpose::Task task;
+    interpose::Task* parent = nullptr;  // null: the supervisor
+  };
+  [[nodiscard]] const ProcessState* find(std::int32_t vpid) const;
+  Result<> make_root(const ProcessState& process, const ProcessState& first);
+  Result<> make_children(const ProcessState& process);
+  Result<> make_strays();
+  Result<interpose::Task*> ghost(std::int32_t vpid, interpose::Task& forker, bool sibling);
+  Result<> set_groups();
+  Result<> end_unlisted(HostPid host, interpose::Task* parent);
+  Result<> end_zombies();
+  Result<> end_as(interpose::Task& task, int wait_status);
+  Result<> drop_signals();
+
+  // restore_memory.cc
+  Result<> fill_memory(Remote& remote, const AddressSpaceState& space);
+  Result<> map(Remote& remote, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
+               const std::map<std::uint32_t, int>& shared);
+  Result<> set_layout(Remote& remote, const MemoryLayout& layout);
+
+  // restore_files.cc
+  Result<> fill_descriptors(Remote& remote, const ProcessState& process);
+  // The numbers that the descriptors get there: the lowest free ones, in order.
+  Result<> hand_over(Remote& remote, const std::vector<int>& fds, std::vector<int>& numbers);
+
+  // restore_process.cc
+  Result<> fill(const ProcessState& process);
+  Result<> make_threads(const ProcessState& process, interpose::Task& leader);
+  Result<> fill_thread(Remote& remote, const ThreadState& thread);
+  Result<> set_signals(Remote& remote, const ProcessState& process);
+  Result<> set_registers(interpose::Task& task, const ThreadState& thread);
+  Result<> queue_signals(const ProcessState& process);
+  Result<> end_leader(interpose::Task& leader, int exit_code);
+  Result<> stop(const ProcessState& process);
+
+  interpose::Tracer& tracer_;
+  const Image& image_;
+  const SandboxState& state_;
+  RestoreOptions options_;
+  MakeContext context_;
+  std::map<std::uint32_t, UniqueFd> objects_;
+  std::vector<UniqueFd> mapped_files_;
+  std::vector<UniqueFd> shared_memory_;
+  std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end
+  std::map<std::int32_t, interpose::Task*> threads_;  // those that lead no process
+  std::map<std::int32_t, std::string> programs_;      // what each stub executes
+  std::vector<std::unique_ptr<Ghost>> ghosts_;
+  std::vector<const ProcessState*> strays_;
+  UniqueFd control_;          // ours: descriptors are sent to the stubs through it
+  int control_fd_ = -1;       // the other end's number in every stub
+  std::uint64_t vdso_place_ = 0;
+};
+
+}  // namespace beam::migrate

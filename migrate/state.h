@@ -1,0 +1,224 @@
+// What an image says about a sandbox: processes, threads, memory, and the graph of kernel objects that they hold. All pids
+// here are virtual; all addresses and descriptor numbers are the program's own.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migrate/fields.h"
+
+namespace beam::migrate {
+
+// --- memory ---
+
+enum class Backing : std::uint8_t {
+  kAnonymous,   // private memory of the process
+  kFile,        // a file by path, private or shared
+  kSharedMemory,  // shared anonymous memory, a memfd: contents in the image
+  kLast = kSharedMemory,
+};
+inline const char* to_string(Backing backing) {
+  switch (backing) {
+    case Backing::kAnonymous: return "anonymous";
+    case Backing::kFile: return "file";
+    case Backing::kSharedMemory: return "shared memory";
+  }
+  return "?";
+}
+
+struct Mapping {
+  std::uint64_t start = 0;
+  std::uint64_t end = 0;
+  std::uint32_t protection = 0;  // PROT_*
+  bool shared = false;
+  Backing backing = Backing::kAnonymous;
+  std::uint32_t file = 0;    // index in SandboxState.mapped_files or shared_memory
+  std::uint64_t offset = 0;  // there, in bytes
+  bool may_write = false;    // of a shared file: it was opened for writing too
+  bool grows_down = false;
+  bool no_reserve = false;
+  bool locked = false;
+  bool sealed = false;
+  std::vector<std::int32_t> advice;  // MADV_*
+  std::string name;                  // PR_SET_VMA_ANON_NAME
+};
+BEAM_STATE(Mapping, 1, start, end, protection, shared, backing, file, offset, may_write, grows_down, no_reserve, locked,
+           sealed, advice, name)
+
+// Pages whose contents are in a page file of the image, one after the other from `offset` on.
+struct PageRun {
+  std::uint64_t address = 0;  // in memory; in a shared memory object: the offset in it
+  std::uint64_t size = 0;
+  std::uint64_t offset = 0;
+};
+BEAM_STATE(PageRun, 1, address, size, offset)
+
+// The kernel's notion of what lies where (struct mm_struct, PR_SET_MM in prctl(2)).
+struct MemoryLayout {
+  std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0;
+  std::uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+  std::vector<std::uint64_t> auxiliary_vector;
+};
+BEAM_STATE(MemoryLayout, 1, start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end,
+           env_start, env_end, auxiliary_vector)
+
+struct AddressSpaceState {
+  MemoryLayout layout;
+  std::vector<Mapping> mappings;
+  std::string page_file;
+  std::vector<PageRun> pages;
+};
+BEAM_STATE(AddressSpaceState, 1, layout, mappings, page_file, pages)
+
+struct MappedFileState {
+  std::string path;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+};
+BEAM_STATE(MappedFileState, 1, path, size, modified_ns)
+
+struct SharedMemoryState {
+  std::string name;  // of a memfd; empty: anonymous
+  std::uint64_t size = 0;
+  std::string page_file;
+  std::vector<PageRun> pages;
+};
+BEAM_STATE(SharedMemoryState, 1, name, size, page_file, pages)
+
+// --- threads ---
+
+struct SignalStack {
+  std::uint64_t address = 0;
+  std::int32_t flags = 0;
+  std::uint64_t size = 0;
+};
+BEAM_STATE(SignalStack, 1, address, flags, size)
+
+struct RestartableSequences {
+  std::uint64_t address = 0;
+  std::uint32_t size = 0;
+  std::uint32_t signature = 0;
+  std::uint32_t flags = 0;
+};
+BEAM_STATE(RestartableSequences, 1, address, size, signature, flags)
+
+// A system call that the freeze interrupted, and that is issued again.
+struct InterruptedCall {
+  std::int64_t number = -1;
+  // Of a relative timeout: what was left of it, in nanoseconds.
+  std::optional<std::int64_t> remaining_ns;
+};
+BEAM_STATE(InterruptedCall, 1, number, remaining_ns)
+
+struct ThreadState {
+  std::int32_t vtid = 0;
+  bool exited = false;        // a group leader that has exited before its threads
+  std::int32_t exit_code = 0;  // then: as wait(2) would show it
+  std::string name;
+  std::vector<std::uint64_t> registers;  // user_regs_struct
+  std::vector<std::uint8_t> extended;    // XSAVE area
+  std::uint64_t signal_mask = 0;
+  std::optional<SignalStack> signal_stack;
+  std::uint64_t clear_tid_address = 0;
+  std::uint64_t robust_list = 0;
+  std::uint64_t robust_list_size = 0;
+  std::optional<RestartableSequences> rseq;
+  std::vector<std::vector<std::uint8_t>> pending;  // siginfo of each signal queued for this thread
+  std::int32_t parent_death_signal = 0;
+  std::optional<InterruptedCall> call;
+};
+BEAM_STATE(ThreadState, 1, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
+           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call)
+
+// --- processes ---
+
+struct SignalAction {
+  std::int32_t signal = 0;
+  std::uint64_t handler = 0;
+  std::uint64_t flags = 0;
+  std::uint64_t restorer = 0;
+  std::uint64_t mask = 0;
+};
+BEAM_STATE(SignalAction, 1, signal, handler, flags, restorer, mask)
+
+struct IntervalTimer {
+  std::int32_t which = 0;  // ITIMER_*
+  std::int64_t interval_us = 0;
+  std::int64_t value_us = 0;
+};
+BEAM_STATE(IntervalTimer, 1, which, interval_us, value_us)
+
+struct Limit {
+  std::int32_t resource = 0;
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+BEAM_STATE(Limit, 1, resource, soft, hard)
+
+struct Descriptor {
+  std::int32_t fd = 0;
+  std::uint32_t object = 0;  // ObjectRecord.id
+  bool close_on_exec = false;
+};
+BEAM_STATE(Descriptor, 1, fd, object, close_on_exec)
+
+struct ProcessState {
+  std::int32_t vpid = 0;
+  std::int32_t parent = 0;  // 0: started from outside the sandbox
+  bool adopted = false;     // an orphan whose parent in the view is not its parent in the kernel
+  std::int32_t group = 0;
+  std::int32_t session = 0;
+  std::int32_t exit_signal = 0;
+  std::optional<std::int32_t> wait_status;  // of a zombie, which has nothing of what follows
+  std::int32_t stop_signal = 0;             // stopped by this signal; 0: running
+  std::string executable;
+  std::string working_directory;
+  std::uint32_t umask = 0;
+  std::uint32_t personality = 0;
+  bool dumpable_cleared = false;
+  bool subreaper = false;
+  std::vector<Limit> limits;
+  std::uint32_t address_space = 0;
+  std::vector<Descriptor> descriptors;
+  std::vector<SignalAction> actions;
+  std::vector<std::vector<std::uint8_t>> pending;
+  std::vector<IntervalTimer> timers;
+  std::vector<ThreadState> threads;  // the leader first
+};
+BEAM_STATE(ProcessState, 1, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
+           working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
+           pending, timers, threads)
+
+// --- the whole ---
+
+// An open file description of one of the kinds of migrate/kinds/; `state` is that kind's own struct, encoded.
+struct ObjectRecord {
+  std::uint32_t id = 0;
+  std::string kind;
+  std::string state;
+};
+BEAM_STATE(ObjectRecord, 1, id, kind, state)
+
+struct ClockState {
+  std::int64_t realtime_ns = 0;
+  std::int64_t monotonic_ns = 0;  // as the sandbox saw them
+  std::int64_t boottime_ns = 0;
+};
+BEAM_STATE(ClockState, 1, realtime_ns, monotonic_ns, boottime_ns)
+
+struct SandboxState {
+  ClockState clocks;
+  std::string host_name;
+  std::int32_t last_vpid = 0;
+  std::vector<ProcessState> processes;
+  std::vector<AddressSpaceState> address_spaces;
+  std::vector<MappedFileState> mapped_files;
+  std::vector<SharedMemoryState> shared_memory;
+  std::vector<ObjectRecord> objects;
+};
+BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects)
+
+}  // namespace beam::migrate

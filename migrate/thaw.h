@@ -1,0 +1,25 @@
+// Making a frozen sandbox again from its image.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "interpose/engine.h"
+#include "migrate/image.h"
+
+namespace beam::migrate {
+
+struct ThawOptions {
+  std::array<int, 3> stdio{0, 1, 2};  // what the sandbox's open streams are connected to; -1: /dev/null; not consumed
+  bool force = false;                 // go on with files that have changed since the freeze
+  interpose::EngineOptions engine;    // an empty host_name: the image's
+};
+
+// The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing is
+// left behind.
+[[nodiscard]] Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
+                                                              interpose::Observer& observer);
+
+}  // namespace beam::migrate
