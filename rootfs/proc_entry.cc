@@ -75,7 +75,9 @@ std::optional<std::string> enter_proc_by_links(std::string_view base, std::strin
     if (name == "..") {
       at.resize(at.empty() ? 0 : at.rfind('/'));
     } else if (name != ".") {
-      const std::string next = at + "/" + name;
+      std::string next = at;
+      next += '/';
+      next += name;
       if (next == "/proc") {
         return std::string(left);
       }
