@@ -11,6 +11,7 @@
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "rootfs/proc_entry.h"
 
 namespace beam::interpose {
 
@@ -37,6 +38,10 @@ Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options, Observer& o
 Engine::~Engine() = default;
 
 Result<Spawned> Engine::spawn(const SpawnRequest& request) {
+  std::size_t prefix = 0;
+  if (rootfs::enter_proc(request.working_directory, prefix)) {
+    shared_->proc->directory_is_held();
+  }
   std::optional<Result<Spawned>> result;
   tracer_->run_and_wait([&](Tracer& tracer) { result = tracer.spawn(request); });
   return std::move(*result);
@@ -84,9 +89,15 @@ std::vector<ProcessInfo> Engine::processes() const {
   return list;
 }
 
-HostPid Engine::to_host(VirtualPid pid) const { return shared_->pids.to_host(pid); }
-VirtualPid Engine::to_virtual(HostPid pid) const { return shared_->pids.to_virtual(pid); }
+HostPid Engine::to_host(VirtualPid pid) const {
+  return shared_->pids.to_host(pid);
+}
+VirtualPid Engine::to_virtual(HostPid pid) const {
+  return shared_->pids.to_virtual(pid);
+}
 
-void Engine::on_event_thread(const std::function<void(Tracer&)>& work) { tracer_->run_and_wait(work); }
+void Engine::on_event_thread(const std::function<void(Tracer&)>& work) {
+  tracer_->run_and_wait(work);
+}
 
 }  // namespace beam::interpose

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
+#include "rootfs/proc_entry.h"
 
 namespace beam::interpose {
 namespace {
@@ -200,6 +201,12 @@ std::optional<ProcView::Start> ProcView::start_of(const Caller& caller, GuestFd 
     }
     if (const auto known = rootfs::shown_proc_path(*directory, *this)) {
       return Start{*known, path, true};
+    }
+    // About a process outside: a directory that the sandbox was started in or given. Of one that has ended the kernel
+    // says so.
+    struct stat status {};
+    if (directory->starts_with("/proc/") && ::stat(directory->c_str(), &status) == 0) {
+      return Start{"", path, false};
     }
   }
   if (by_links) {

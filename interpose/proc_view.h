@@ -87,7 +87,7 @@ class ProcView final : public rootfs::ProcTasks {
     UniqueFd file;
   };
 
-  // Where a path starts in /proc, and the rest of it.
+  // Where a path starts in /proc, and the rest of it. An empty base is a directory that the sandbox does not have.
   struct Start {
     std::string base = "/proc";
     std::string rest;

@@ -14,6 +14,7 @@
 #include "interpose/host_path.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
+#include "rootfs/proc_entry.h"
 
 namespace beam::interpose {
 namespace {

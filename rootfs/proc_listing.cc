@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "rootfs/proc_entry.h"
 
 namespace beam::rootfs {
 namespace {
@@ -89,10 +90,6 @@ void remove_abandoned(const std::string& place) {
       remove_tree(path);
     }
   }
-}
-
-bool all_digits(std::string_view name) {
-  return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 Error failed(const std::string& what, const std::string& path) {
