@@ -1,5 +1,6 @@
 #include "interpose/tracee.h"
 
+#include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -9,7 +10,8 @@
 namespace beam::interpose {
 namespace {
 
-constexpr std::uint64_t kAllSignals = ~0ULL;
+// All but SIGTRAP: forced while it is blocked, it would reset the program's own disposition (kernel/signal.c).
+constexpr std::uint64_t kAllButTrap = ~(1ULL << (SIGTRAP - 1));
 
 template <typename Address, typename Data>
 long request(__ptrace_request what, HostPid tid, Address address, Data data) {
@@ -98,24 +100,47 @@ bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
 
 bool StoppedTracee::step(bool& stop_request_used) { return advance(Resume::kSingleStep, stop_request_used); }
 
-// The exit event is only peeked at: it belongs to the event loop, as every death does.
+// The exit event is only peeked at: it belongs to the event loop, as every death does. The event thread's waits are
+// interrupted by whoever posts work to it, so both are repeated: a trap that nobody collects would be delivered to the
+// program as a SIGTRAP.
 bool StoppedTracee::advance(Resume how, bool& stop_request_used) {
   const auto what = how == Resume::kSingleStep ? PTRACE_SINGLESTEP : PTRACE_SYSCALL;
-  if (!flush_regs() || request(what, tid_, nullptr, nullptr) != 0) {
+  const int wanted = how == Resume::kSingleStep ? SIGTRAP : SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
+  if (!flush_regs()) {
     return false;
   }
   regs_read_ = false;
-  siginfo_t peek{};
-  if (::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL) != 0 ||
-      peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
-    return false;
+  std::uint64_t deliver = 0;
+  for (;;) {
+    if (request(what, tid_, nullptr, deliver) != 0) {
+      return false;
+    }
+    deliver = 0;
+    siginfo_t peek{};
+    long waited = 0;
+    do {
+      waited = ::waitid(P_PID, static_cast<id_t>(tid_.value()), &peek, WSTOPPED | WEXITED | WNOWAIT | __WALL);
+    } while (waited != 0 && errno == EINTR);
+    if (waited != 0 || peek.si_code != CLD_TRAPPED || (peek.si_status >> 8) == PTRACE_EVENT_EXIT) {
+      return false;
+    }
+    int status = 0;
+    do {
+      waited = ::waitpid(tid_.value(), &status, __WALL);
+    } while (waited < 0 && errno == EINTR);
+    if (waited < 0 || !WIFSTOPPED(status)) {
+      return false;
+    }
+    if ((status >> 16) == PTRACE_EVENT_STOP) {
+      // A stop request is reported before the trap that is already pending (kernel/signal.c get_signal), which the next
+      // step then reports without running an instruction.
+      stop_request_used = true;
+    } else if (WSTOPSIG(status) == wanted) {
+      return true;
+    } else {
+      deliver = static_cast<std::uint64_t>(WSTOPSIG(status));  // SIGSTOP, which nothing blocks; a stop request follows
+    }
   }
-  int status = 0;
-  if (::waitpid(tid_.value(), &status, __WALL) < 0 || !WIFSTOPPED(status)) {
-    return false;
-  }
-  stop_request_used |= (status >> 16) == PTRACE_EVENT_STOP;
-  return true;
 }
 
 bool StoppedTracee::request_stop() const { return request(PTRACE_INTERRUPT, tid_, nullptr, nullptr) == 0; }
@@ -130,7 +155,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const auto mask = signal_mask();
-  if (!mask || !set_signal_mask(kAllSignals)) {
+  if (!mask || !set_signal_mask(kAllButTrap)) {
     return gone();
   }
   const user_regs_struct saved = regs_;
