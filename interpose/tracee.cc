@@ -185,7 +185,7 @@ Result<std::int64_t> StoppedTracee::inject_as_from(std::uint64_t gadget, std::ui
                                                    const std::array<std::uint64_t, 6>& args) {
   const auto gone = [this] { return Error(ESRCH, "system call in task " + std::to_string(tid_.value())); };
   const auto mask = regs() != nullptr ? signal_mask() : std::nullopt;
-  if (!mask || !set_signal_mask(kAllSignals)) {
+  if (!mask || !set_signal_mask(~0ULL)) {
     return gone();
   }
   const user_regs_struct saved = regs_;
