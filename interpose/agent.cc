@@ -223,7 +223,7 @@ namespace {
 
 // Maps and fills the agent with the help of a system call instruction of the kernel's vDSO, and announces Beam's own.
 AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t initial_stack, std::uint64_t entry,
-                       const ClockOffsets& clocks) {
+                       const ClockOffsets& clocks, bool filtered) {
   std::uint64_t probe = 0;
   if (const int error = tracee.memory().read(initial_stack, &probe, sizeof probe); error != 0) {
     return error == EPERM ? AgentMapping::kUnreadable : AgentMapping::kNone;
@@ -235,10 +235,12 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
     BEAM_LOG_WARN(kInterpose, "task {}: no vDSO in its auxiliary vector, so it runs without the agent", tracee.tid().value());
     return AgentMapping::kNone;
   }
-  const auto mapped = tracee.inject(
-      vdso->second + instruction, SYS_mmap,
-      {BEAM_AGENT_BASE, BEAM_AGENT_END - BEAM_AGENT_BASE, PROT_READ | PROT_WRITE | PROT_EXEC,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0});
+  const std::array<std::uint64_t, 6> where{BEAM_AGENT_BASE, BEAM_AGENT_END - BEAM_AGENT_BASE,
+                                           PROT_READ | PROT_WRITE | PROT_EXEC,
+                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0};
+  const std::uint64_t gadget = vdso->second + instruction;
+  const auto mapped = filtered ? tracee.inject_as_from(gadget, BEAM_AGENT_GADGET + 2, SYS_mmap, where)
+                               : tracee.inject(gadget, SYS_mmap, where);
   if (!mapped.ok()) {
     return AgentMapping::kNone;
   }
@@ -259,7 +261,8 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
 
 }  // namespace
 
-AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks) {
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks,
+                               bool filtered) {
   // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
   const auto mask = tracee.signal_mask();
   bool stop_request_used = false;
@@ -276,7 +279,7 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const
   if (regs == nullptr) {
     return AgentMapping::kNone;
   }
-  const AgentMapping mapping = map_agent(tracee, space, regs->rsp, regs->rip, clocks);
+  const AgentMapping mapping = map_agent(tracee, space, regs->rsp, regs->rip, clocks, filtered);
   if (mapping == AgentMapping::kMapped) {
     regs->rip = BEAM_AGENT_START;
     tracee.set_regs_changed();
@@ -284,12 +287,13 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const
   return mapping;
 }
 
-AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks) {
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks,
+                               bool filtered) {
   const auto initial_stack = read_proc_start_stack(tracee.tid());
   if (!initial_stack) {
     return AgentMapping::kNone;
   }
-  const AgentMapping mapping = map_agent(tracee, space, *initial_stack, 0, clocks);
+  const AgentMapping mapping = map_agent(tracee, space, *initial_stack, 0, clocks, filtered);
   if (mapping != AgentMapping::kMapped) {
     return mapping;
   }

@@ -15,9 +15,10 @@ enum class AgentMapping {
 
 // At the exec event, before the program's first instruction: maps and fills the agent, announces Beam's vDSO in the
 // auxiliary vector on the stack, and lets the program start by way of the agent. Leaves the task stopped.
-AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks);
+// `filtered`: filters of the program's own could refuse what is injected before the agent is there.
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks, bool filtered);
 // The same in a program that already runs, between two of its instructions.
-AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks);
+AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks, bool filtered);
 
 // The bytes of the agent's first page for an address space whose kernel vDSO stands at `kernel_vdso`.
 struct AgentPage {

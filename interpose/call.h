@@ -84,6 +84,7 @@ class CallInProgress {
   // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
   // but rax, rcx and r11), and so that a restarted call starts from virtual names again.
   std::array<std::optional<std::uint64_t>, 6> saved;
+  std::optional<std::uint64_t> saved_ip;  // likewise
   std::uint32_t slots = 0;  // of the agent's pages, given back at exit
   std::string text;         // name and arguments as the program gave them, when the call is traced
   long number = -1;

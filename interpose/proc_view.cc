@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -251,6 +252,10 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
     if (const Task* task = shared_.tasks.find(id.host)) {
       process = task->process;
       stopped = task->state == RunState::kGroupStop;
+      if (task->filters != nullptr) {
+        facts.seccomp_mode = task->filters->strict ? SECCOMP_MODE_STRICT : SECCOMP_MODE_FILTER;
+        facts.seccomp_filters = task->filters->strict ? 0 : static_cast<int>(task->filters->list.size());
+      }
     }
   }
   if (process == nullptr) {
@@ -258,8 +263,6 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
   }
   if (process != nullptr) {
     facts.parent = shared_.parent_of(*process);
-    facts.seccomp_mode = process->own_seccomp_mode;
-    facts.seccomp_filters = process->own_seccomp_filters;
   }
   // Who asks is running, though it waits for the answer; and a stop by the tracer is none of the program's, unless it
   // keeps a stop by a signal.

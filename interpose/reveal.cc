@@ -34,7 +34,7 @@ struct Reveal : CallInProgress {
     regs->rip = entry.rip - kSyscallInstructionSize;
     tracee.set_regs_changed();
     if (open) {
-      map_agent_under_way(tracee, *process.space, call.shared().clock_offsets);
+      map_agent_under_way(tracee, *process.space, call.shared().clock_offsets, call.task().filters != nullptr);
     }
   }
 };
@@ -54,6 +54,7 @@ std::unique_ptr<CallInProgress> begin_reveal(Task& task, StoppedTracee& tracee) 
   regs->rdi = PR_SET_DUMPABLE;
   regs->rsi = 1;
   regs->rdx = regs->r10 = regs->r8 = 0;
+  regs->rip = BEAM_AGENT_GADGET + kSyscallInstructionSize;  // no filter of the program's own may refuse it
   tracee.set_regs_changed();
   return reveal;
 }

@@ -249,7 +249,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
   }
   Task& task = add_spawned(host, vpid);
   StoppedTracee tracee(host);
-  if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets) != AgentMapping::kMapped) {
+  if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);
   }
   hold(task, std::move(tracee), 0);

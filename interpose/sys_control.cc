@@ -13,11 +13,14 @@ namespace beam::interpose {
 namespace {
 
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
-BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE})), int option,
+BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
                   std::uint64_t value) {
   Process& process = *call.caller.process;
   if (process.revealing) {
     return Answer::pass();
+  }
+  if (option == PR_SET_SECCOMP || option == PR_GET_SECCOMP) {
+    return Answer::escalate();  // sys_seccomp.cc
   }
   if (option == PR_GET_DUMPABLE) {
     return Answer::result(process.dumpable_cleared.load() ? 0 : 1);

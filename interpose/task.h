@@ -17,6 +17,7 @@
 
 #include "base/ids.h"
 #include "interpose/agent/layout.h"
+#include "interpose/own_filters.h"
 
 namespace beam::interpose {
 
@@ -38,9 +39,6 @@ struct Process {
   // It has called one of setuid(2)'s family or capset(2): until then its credentials are the supervisor's own.
   std::atomic<bool> credentials_changed{false};
   bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
-  // The program's own filters (seccomp(2)), as /proc/PID/status shows them: Beam's does not count.
-  std::atomic<int> own_seccomp_mode{0};
-  std::atomic<int> own_seccomp_filters{0};
   std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
   // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
   bool unreadable = false;
@@ -72,6 +70,10 @@ struct Task {
   std::atomic<long> escalated{-1};
   // A signal waits until the call that it interrupted has been answered: the mask to set then (interpose/interrupted.h).
   std::optional<std::uint64_t> mask_after_call;
+  // The program's own filters; null: none. Changed under the table's mutex.
+  std::shared_ptr<const OwnFilters> filters;
+  // Of a new task: argument registers that its parent's call had changed, to be put back before it runs.
+  std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
 };

@@ -18,6 +18,20 @@ long request(__ptrace_request what, HostPid tid, Address address, Data data) {
   return ::ptrace(what, tid.value(), address, data);
 }
 
+user_regs_struct injected(user_regs_struct regs, std::uint64_t gadget, long number,
+                          const std::array<std::uint64_t, 6>& args) {
+  regs.rip = gadget;
+  regs.rax = static_cast<std::uint64_t>(number);
+  regs.orig_rax = ~0ULL;  // no restart logic of the interrupted call may apply to the new one
+  regs.rdi = args[0];
+  regs.rsi = args[1];
+  regs.rdx = args[2];
+  regs.r10 = args[3];
+  regs.r8 = args[4];
+  regs.r9 = args[5];
+  return regs;
+}
+
 }  // namespace
 
 StoppedTracee::StoppedTracee(StoppedTracee&& other) noexcept
@@ -84,17 +98,21 @@ bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
   return request(PTRACE_SETSIGMASK, tid_, sizeof mask, &mask) == 0;
 }
 
+bool StoppedTracee::step(bool& stop_request_used) { return advance(Resume::kSingleStep, stop_request_used); }
+
 // The exit event is only peeked at: it belongs to the event loop, as every death does. The event thread's waits are
 // interrupted by whoever posts work to it, so both are repeated: a trap that nobody collects would be delivered to the
 // program as a SIGTRAP.
-bool StoppedTracee::step(bool& stop_request_used) {
+bool StoppedTracee::advance(Resume how, bool& stop_request_used) {
+  const auto what = how == Resume::kSingleStep ? PTRACE_SINGLESTEP : PTRACE_SYSCALL;
+  const int wanted = how == Resume::kSingleStep ? SIGTRAP : SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
   if (!flush_regs()) {
     return false;
   }
   regs_read_ = false;
   std::uint64_t deliver = 0;
   for (;;) {
-    if (request(PTRACE_SINGLESTEP, tid_, nullptr, deliver) != 0) {
+    if (request(what, tid_, nullptr, deliver) != 0) {
       return false;
     }
     deliver = 0;
@@ -117,7 +135,7 @@ bool StoppedTracee::step(bool& stop_request_used) {
       // A stop request is reported before the trap that is already pending (kernel/signal.c get_signal), which the next
       // step then reports without running an instruction.
       stop_request_used = true;
-    } else if (WSTOPSIG(status) == SIGTRAP) {
+    } else if (WSTOPSIG(status) == wanted) {
       return true;
     } else {
       deliver = static_cast<std::uint64_t>(WSTOPSIG(status));  // SIGSTOP, which nothing blocks; a stop request follows
@@ -141,16 +159,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const user_regs_struct saved = regs_;
-  user_regs_struct call = saved;
-  call.rip = gadget;
-  call.rax = static_cast<std::uint64_t>(number);
-  call.orig_rax = ~0ULL;  // no restart logic of the interrupted call may apply to the new one
-  call.rdi = args[0];
-  call.rsi = args[1];
-  call.rdx = args[2];
-  call.r10 = args[3];
-  call.r8 = args[4];
-  call.r9 = args[5];
+  user_regs_struct call = injected(saved, gadget, number, args);
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
     return gone();
   }
@@ -170,6 +179,48 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     request_stop();
   }
   return static_cast<std::int64_t>(call.rax);
+}
+
+Result<std::int64_t> StoppedTracee::inject_as_from(std::uint64_t gadget, std::uint64_t shown_ip, long number,
+                                                   const std::array<std::uint64_t, 6>& args) {
+  const auto gone = [this] { return Error(ESRCH, "system call in task " + std::to_string(tid_.value())); };
+  const auto mask = regs() != nullptr ? signal_mask() : std::nullopt;
+  if (!mask || !set_signal_mask(~0ULL)) {
+    return gone();
+  }
+  const user_regs_struct saved = regs_;
+  regs_ = injected(saved, gadget, number, args);
+  regs_changed_ = true;
+  bool stop_request_used = false;
+  const auto to_stop = [&](unsigned char wanted) {
+    __ptrace_syscall_info info{};
+    do {
+      if (!advance(Resume::kToSyscallStop, stop_request_used) || regs() == nullptr ||
+          ::ptrace(PTRACE_GET_SYSCALL_INFO, tid_.value(), sizeof info, &info) < 0) {
+        return false;
+      }
+    } while (info.op != wanted);
+    return true;
+  };
+  if (!to_stop(PTRACE_SYSCALL_INFO_ENTRY)) {
+    return gone();
+  }
+  regs_.rip = shown_ip;
+  regs_changed_ = true;
+  if (!to_stop(PTRACE_SYSCALL_INFO_EXIT)) {
+    return gone();
+  }
+  const auto result = static_cast<std::int64_t>(regs_.rax);
+  regs_ = saved;
+  regs_.orig_rax = ~0ULL;
+  regs_changed_ = true;
+  if (!set_signal_mask(*mask)) {
+    return gone();
+  }
+  if (stop_request_used) {
+    request_stop();
+  }
+  return result;
 }
 
 bool StoppedTracee::resume(Resume how, int signal) && {

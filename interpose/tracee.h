@@ -53,6 +53,10 @@ class StoppedTracee {
   // mask back. The raw result (-errno on failure); Error only when the task died. The call must not block.
   Result<std::int64_t> inject(std::uint64_t gadget, long number, const std::array<std::uint64_t, 6>& args);
 
+  // The same by way of the system call stops, between which the kernel's filters take the call for one made at `shown_ip`.
+  Result<std::int64_t> inject_as_from(std::uint64_t gadget, std::uint64_t shown_ip, long number,
+                                      const std::array<std::uint64_t, 6>& args);
+
   // One instruction, or the way out of a system call that the task is in. False when it died; its exit is for the event loop.
   // Sets `stop_request_used` when a PTRACE_EVENT_STOP came instead: ask for it again with request_stop() when done.
   bool step(bool& stop_request_used);
@@ -62,6 +66,8 @@ class StoppedTracee {
   bool resume(Resume how, int signal = 0) &&;
 
  private:
+  bool advance(Resume how, bool& stop_request_used);
+
   HostPid tid_;
   user_regs_struct regs_{};
   bool regs_read_ = false;

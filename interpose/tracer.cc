@@ -30,6 +30,9 @@ namespace {
 // Interrupts the event thread's wait. Chosen from the real-time range, whose upper end no library claims.
 int wake_signal() { return SIGRTMAX - 1; }
 
+// What the filters see of a call by the agent: the address behind its instruction.
+constexpr std::uint64_t kAgentCallAddress = BEAM_AGENT_GADGET + 2;
+
 constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 
 bool is_group_stop_signal(int signal) {
@@ -290,6 +293,11 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     }
   } else {
     Task& task = shared_.tasks.add(child, vtid, process);
+    {
+      const std::unique_lock lock(shared_.tasks.mutex());
+      task.filters = parent.filters;
+    }
+    task.entry_args = clone->saved;
     if ((clone->flags & CLONE_CHILD_SETTID) != 0) {
       task.settid_address = clone->child_tid;
     }
@@ -306,12 +314,32 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
     (void)tracee.memory().write(task.settid_address, &task.vtid, sizeof(pid_t));
     task.settid_address = 0;
   }
+  restore_registers_of_child(task, tracee);
   if (holding_ && !lets_vfork_parent_wait(*task.process)) {
     hold(task, std::move(tracee), 0);
     return;
   }
   task.state = RunState::kRunning;
   std::move(tracee).resume(Resume::kContinue);
+}
+
+// A child starts with its parent's registers, as they were in the call.
+void Tracer::restore_registers_of_child(Task& task, StoppedTracee& tracee) {
+  const bool changed = std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
+  user_regs_struct* regs = changed || task.filters != nullptr ? tracee.regs() : nullptr;
+  if (regs == nullptr) {
+    return;
+  }
+  for (std::size_t i = 0; i < task.entry_args.size(); ++i) {
+    if (task.entry_args[i]) {
+      arg_register(*regs, i) = *task.entry_args[i];
+      task.entry_args[i].reset();
+    }
+  }
+  if (regs->rip == kAgentCallAddress) {
+    regs->rip = regs->rcx;  // where the processor's syscall instruction put the address behind it
+  }
+  tracee.set_regs_changed();
 }
 
 void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
@@ -350,8 +378,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.space = std::make_shared<AddressSpace>();
     process.dumpable_cleared = false;
   }
+  const bool filtered = task->filters != nullptr;
   process.unreadable =
-      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets) == AgentMapping::kUnreadable;
+      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
 }
 
@@ -400,9 +429,23 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       task.call->number = declaration->number;
       task.call->began = began;
       task.call->text = std::move(text);
+      pass_own_filters(task, *regs, tracee);
       break;
   }
   resume(task, std::move(tracee));
+}
+
+// The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
+// (kernel/seccomp.c, recheck_after_trace), and they are to see it as the agent's.
+void Tracer::pass_own_filters(Task& task, user_regs_struct& regs, StoppedTracee& tracee) {
+  if (task.filters == nullptr || task.call->in_agent() != nullptr || !task.process->space->agent_mapped) {
+    return;
+  }
+  task.call->saved_ip = regs.rip;
+  regs.rip = kAgentCallAddress;
+  tracee.set_regs_changed();
+  // Beam's own filter lets it pass as well, so no answer thread sees it again.
+  task.escalated.store(-1, std::memory_order_release);
 }
 
 Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args) {
@@ -467,6 +510,10 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
       tracee.set_regs_changed();
     }
   }
+  if (call->saved_ip) {
+    regs->rip = *call->saved_ip;
+    tracee.set_regs_changed();
+  }
   const auto raw = static_cast<std::int64_t>(regs->rax);
   const bool restarts = raw == -512 || raw == -513 || raw == -514 || raw == -516;  // include/linux/errno.h
   ExitCall exit(*this, shared_, task, tracee);
@@ -505,6 +552,27 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   task.call.reset();
 }
 
+// SECCOMP_MODE_STRICT: a call that it does not allow ends the thread as SIGKILL would, and no other thread.
+void Tracer::end_strict_task(Task& task, StoppedTracee tracee) {
+  const auto info = tracee.siginfo();
+  constexpr int kBySeccomp = 1;  // SYS_SECCOMP
+  user_regs_struct* regs = tracee.regs();
+  if (!info || info->si_code != kBySeccomp || regs == nullptr) {
+    resume(task, std::move(tracee), SIGSYS);
+    return;
+  }
+  if (task.process->threads == 1 || !task.process->space->agent_mapped) {
+    resume(task, std::move(tracee), SIGKILL);
+    return;
+  }
+  regs->rip = BEAM_AGENT_GADGET;
+  regs->rax = SYS_exit;
+  regs->orig_rax = ~0ULL;
+  regs->rdi = 0;
+  tracee.set_regs_changed();
+  resume(task, std::move(tracee));
+}
+
 // At the exit of the call that went before a signal; not at its entry, nor when it is about to be made again.
 void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
   __ptrace_syscall_info info{};
@@ -534,6 +602,10 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       resume(task, std::move(tracee), signal);
       return;
     }
+  }
+  if (signal == SIGSYS && task.filters != nullptr && task.filters->strict) {
+    end_strict_task(task, std::move(tracee));
+    return;
   }
   translate_delivered_signal(shared_, tracee);
   resume(task, std::move(tracee), signal);

@@ -93,9 +93,12 @@ class Tracer {
   void on_process_death(const std::shared_ptr<Process>& process, int status);
   void enter_call(Task& task, StoppedTracee tracee);
   Rewrite answer_at_stop(const SyscallDeclaration& declaration, RewriteCall& call, const RawArgs& args);
+  void pass_own_filters(Task& task, user_regs_struct& regs, StoppedTracee& tracee);
   void leave_call(Task& task, StoppedTracee& tracee);
+  void end_strict_task(Task& task, StoppedTracee tracee);
   void unmask_after_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
+  static void restore_registers_of_child(Task& task, StoppedTracee& tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();
   [[nodiscard]] bool could_report_child(const Process& process) const;

@@ -262,7 +262,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
   }
   task.process->space = std::make_shared<interpose::AddressSpace>();
   StoppedTracee fresh(task.tid);
-  if (interpose::map_agent_at_exec(fresh, *task.process->space, tracer_.shared().clock_offsets) !=
+  if (interpose::map_agent_at_exec(fresh, *task.process->space, tracer_.shared().clock_offsets, false) !=
           interpose::AgentMapping::kMapped ||
       !fresh.flush_regs()) {
     return Error(ESRCH, what);
