@@ -336,9 +336,10 @@ class Walker {
   std::optional<ProcNode> beyond(const std::string& host, const std::string& rest) {
     std::size_t prefix = 0;
     if (host == "/") {
-      if (const auto again_in = enter_proc("/" + rest, prefix)) {
+      const std::string whole = "/" + rest;
+      if (const auto behind = enter_proc(whole, prefix)) {
         const bool native = node_.native;
-        auto end = again("/proc", std::string(*again_in));
+        auto end = again("/proc", *behind);
         node_.native = native;
         return end;
       }
