@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <csignal>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -256,7 +257,7 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space) {
   // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
   const auto mask = tracee.signal_mask();
   bool stop_request_used = false;
-  if (!mask || !tracee.set_signal_mask(~0ULL) || !tracee.step(stop_request_used)) {
+  if (!mask || !tracee.set_signal_mask(~(1ULL << (SIGTRAP - 1))) || !tracee.step(stop_request_used)) {
     return AgentMapping::kNone;
   }
   if (stop_request_used) {

@@ -393,12 +393,9 @@ int ProcView::promise_text(const Caller& caller, const ProcNode& node, struct st
 // --- listings ---
 
 int ProcView::list(const ProcNode& node, int flags, bool same_inode, UniqueFd& fd) {
-  auto opened =
-      node.kind == ProcNode::Kind::kRoot
-          ? listing_->open_root(processes(), flags, same_inode)
-          : listing_->open_tasks(
-                node.task.process, threads_of(node.task.process), flags,
-                [this](VirtualPid process) { return shared_.pids.to_host(process) != HostPid(); }, same_inode);
+  auto opened = node.kind == ProcNode::Kind::kRoot
+                    ? listing_->open_root(processes(), flags, same_inode)
+                    : listing_->open_tasks(node.task.process, threads_of(node.task.process), flags, same_inode);
   if (!opened.ok()) {
     BEAM_LOG_ERROR(kInterpose, "list {}: {}", node.shown, opened.error().message());
     return EIO;

@@ -61,6 +61,9 @@ class ProcView final : public rootfs::ProcTasks {
   [[nodiscard]] bool stands_for_proc(const std::string& host_path) const;
   [[nodiscard]] std::string shown(const std::string& host_path) const { return rootfs::shown_path(host_path, *this); }
 
+  // Someone has waited for the process, or nobody has to.
+  void process_is_gone(VirtualPid process) { listing_->forget(process); }
+
   // Until the first of them, no relative path needs a look: some process of the sandbox stands in, or has open, a
   // directory of /proc.
   void directory_is_held() { directory_held_.store(true, std::memory_order_relaxed); }

@@ -168,7 +168,7 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   theirs.reset();
   const auto give_up = [&](Error error) {
     ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, __WALL);
+    TEMP_FAILURE_RETRY(::waitpid(pid, nullptr, __WALL));
     return error;
   };
   // Seized with all options at once: from here on it cannot outlive the supervisor.
@@ -186,7 +186,7 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
     // The child neither forks nor stops before its exec, so waiting on the socket alone is safe.
-    return ::recv(ours.get(), &report, sizeof report, 0) == static_cast<ssize_t>(sizeof report);
+    return TEMP_FAILURE_RETRY(::recv(ours.get(), &report, sizeof report, 0)) == static_cast<ssize_t>(sizeof report);
   };
   const char go = 1;
   Report report{};
@@ -211,7 +211,7 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   // table know it, so that the calls of Beam's own code are not translated.
   for (;;) {
     int status = 0;
-    if (::waitpid(pid, &status, __WALL) != pid) {
+    if (TEMP_FAILURE_RETRY(::waitpid(pid, &status, __WALL)) != pid) {
       return Error::from_errno("wait for " + request.path);
     }
     if (!WIFSTOPPED(status)) {

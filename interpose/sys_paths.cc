@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -73,8 +74,6 @@ Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follo
       show_identity(value, identity);
       return give(call, to, value);
     }
-    case Kind::kBeyond:
-      return node->native ? Answer::pass() : Answer::escalate();
     case Kind::kText: {
       struct stat identity {};
       if (by_path(node->host.c_str(), value) != 0) {
@@ -89,6 +88,7 @@ Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follo
     case Kind::kSelf:
     case Kind::kLink:
     case Kind::kPlain:
+    case Kind::kBeyond:
       break;
   }
   if (node->native) {
@@ -139,42 +139,56 @@ BEAM_ESCALATED(statx, GuestFd dir, GuestPath path, AtFlags flags) {
 
 // --- access, statfs ---
 
-// The kernel's own answer, by the workstation's path.
-Answer ask_kernel(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow) {
+// `ask` asks the kernel by the workstation's path, and returns 0, or -1 with errno.
+template <typename Ask>
+Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow, Ask ask) {
   const auto node = call.shared.proc->look(call.caller, dir, path, follow);
   if (!node || (node->native && node->kind != Kind::kError)) {
     return Answer::pass();
   }
-  return node->kind == Kind::kError ? Answer::error(node->error) : Answer::escalate();
+  if (node->kind == Kind::kError) {
+    return Answer::error(node->error);
+  }
+  if (call.caller.process->credentials_changed) {
+    return Answer::escalate();
+  }
+  return ask(node->host.c_str()) == 0 ? Answer::result(0) : Answer::error(errno);
+}
+
+// By the real ids, which are the supervisor's own as well.
+Answer may_access(const AnswerCall& call, GuestFd dir, GuestPath path, int mode, int flags) {
+  return ask_by_path(call, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0, [&](const char* host) {
+    return flags == 0 ? ::syscall(SYS_faccessat, AT_FDCWD, host, mode)
+                      : ::syscall(SYS_faccessat2, AT_FDCWD, host, mode, flags);
+  });
 }
 
 BEAM_SYSCALL(access, Strategy::kAnswer, GuestPath path, int mode) {
-  (void)mode;
-  return ask_kernel(call, kHere, path, true);
+  return may_access(call, kHere, path, mode, 0);
 }
 BEAM_ESCALATED(access, GuestPath path) {
   return with_host_path(call, kHere, path, 0, true);
 }
 
 BEAM_SYSCALL(faccessat, Strategy::kAnswer, GuestFd dir, GuestPath path, int mode) {
-  (void)mode;
-  return ask_kernel(call, dir, path, true);
+  return may_access(call, dir, path, mode, 0);
 }
 BEAM_ESCALATED(faccessat, GuestFd dir, GuestPath path) {
   return with_host_path(call, dir, path, 1, true);
 }
 
 BEAM_SYSCALL(faccessat2, Strategy::kAnswer, GuestFd dir, GuestPath path, int mode, AtFlags flags) {
-  (void)mode;
-  return ask_kernel(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return may_access(call, dir, path, mode, flags.value);
 }
 BEAM_ESCALATED(faccessat2, GuestFd dir, GuestPath path, int, AtFlags flags) {
   return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 BEAM_SYSCALL(statfs, Strategy::kAnswer, GuestPath path, RemotePtr<struct statfs> to) {
-  (void)to;
-  return ask_kernel(call, kHere, path, true);
+  struct statfs value {};
+  Answer answer = ask_by_path(call, kHere, path, true, [&](const char* host) { return ::statfs(host, &value); });
+  const bool answered = answer.kind() == Answer::Kind::kResult && answer.value() == 0;
+  return answered ? give(call, to, value) : std::move(answer);
 }
 BEAM_ESCALATED(statfs, GuestPath path) {
   return with_host_path(call, kHere, path, 0, true);

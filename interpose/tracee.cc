@@ -10,7 +10,8 @@
 namespace beam::interpose {
 namespace {
 
-constexpr std::uint64_t kAllSignals = ~0ULL;
+// All but SIGTRAP: forced while it is blocked, it would reset the program's own disposition (kernel/signal.c).
+constexpr std::uint64_t kAllButTrap = ~(1ULL << (SIGTRAP - 1));
 
 template <typename Address, typename Data>
 long request(__ptrace_request what, HostPid tid, Address address, Data data) {
@@ -136,7 +137,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const auto mask = signal_mask();
-  if (!mask || !set_signal_mask(kAllSignals)) {
+  if (!mask || !set_signal_mask(kAllButTrap)) {
     return gone();
   }
   const user_regs_struct saved = regs_;

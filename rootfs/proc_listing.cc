@@ -196,22 +196,39 @@ Result<UniqueFd> ProcListing::open_root(const std::vector<VirtualPid>& processes
 }
 
 Result<UniqueFd> ProcListing::open_tasks(VirtualPid process, const std::vector<VirtualPid>& threads, int flags,
-                                         const std::function<bool(VirtualPid)>& lives, bool same_inode) {
+                                         bool same_inode) {
   prepare();
   const std::lock_guard lock(mutex_);
-  if (tasks_.size() > tasks_limit_) {
-    std::erase_if(tasks_, [&](auto& entry) {
-      const bool gone = !lives(entry.first);
-      if (gone) {
-        retire(std::move(entry.second.name));
-      }
-      return gone;
-    });
-    tasks_limit_ = 64 + 2 * tasks_.size();
-  }
   Snapshot& snapshot = tasks_[process];
   BEAM_TRY(bring_up_to_date(snapshot, "task." + std::to_string(process.value()), threads, {}, same_inode));
   return open(snapshot, flags);
+}
+
+void ProcListing::forget(VirtualPid process) {
+  const std::lock_guard lock(mutex_);
+  const auto listed = std::lower_bound(root_.ids.begin(), root_.ids.end(), process);
+  if (!root_.name.empty() && listed != root_.ids.end() && *listed == process) {
+    ::fchmod(root_.directory.get(), 0755);
+    remove_entries(root_, {process});
+    ::fchmod(root_.directory.get(), 0555);
+    root_.ids.erase(listed);
+  }
+  const auto tasks = tasks_.find(process);
+  if (tasks != tasks_.end()) {
+    ::fchmod(tasks->second.directory.get(), 0755);
+    remove_entries(tasks->second, tasks->second.ids);
+    retire(std::move(tasks->second.name));
+    tasks_.erase(tasks);
+  }
+}
+
+// False when a program has changed the directory, which root can through a descriptor.
+bool ProcListing::remove_entries(const Snapshot& snapshot, const std::vector<VirtualPid>& ids) {
+  bool removed = true;
+  for (const VirtualPid id : ids) {
+    removed &= ::unlinkat(snapshot.directory.get(), std::to_string(id.value()).c_str(), AT_REMOVEDIR) == 0;
+  }
+  return removed;
 }
 
 Result<UniqueFd> ProcListing::open(const Snapshot& snapshot, int flags) const {
@@ -242,9 +259,7 @@ Result<> ProcListing::bring_up_to_date(Snapshot& snapshot, const std::string& st
   }
   const int directory = snapshot.directory.get();
   bool changed = ::fchmod(directory, 0755) != 0;
-  for (const VirtualPid id : in_order ? gone : snapshot.ids) {
-    changed |= ::unlinkat(directory, std::to_string(id.value()).c_str(), AT_REMOVEDIR) != 0;
-  }
+  changed |= !remove_entries(snapshot, in_order ? gone : snapshot.ids);
   snapshot.ids = ids;
   if (in_order) {
     for (const VirtualPid id : come) {
@@ -257,7 +272,6 @@ Result<> ProcListing::bring_up_to_date(Snapshot& snapshot, const std::string& st
     }
     changed |= !fill(snapshot, fixed).ok();
   }
-  // A program that is root can have changed it through its descriptor.
   return changed ? make_anew(snapshot, stem, ids, fixed) : success();
 }
 

@@ -10,7 +10,6 @@
 #include <sys/types.h>
 
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,9 +37,11 @@ class ProcListing {
   // inode changes with who is in it, unless it has to be the one that a call before has shown (`same_inode`): programs
   // that walk a tree compare it (fts(3)); then whoever reads it at this moment may miss entries.
   Result<UniqueFd> open_root(const std::vector<VirtualPid>& processes, int flags, bool same_inode = false);
-  // The same for /proc/PROCESS/task. Directories of processes that `lives` denies are removed now and then.
+  // The same for /proc/PROCESS/task.
   Result<UniqueFd> open_tasks(VirtualPid process, const std::vector<VirtualPid>& threads, int flags,
-                              const std::function<bool(VirtualPid)>& lives, bool same_inode = false);
+                              bool same_inode = false);
+  // The process is gone: whoever has a listing open and reads it now does not find it any more.
+  void forget(VirtualPid process);
   // What a path of the workstation is a listing of: "/proc", "/proc/7/task"; also once it has been removed.
   [[nodiscard]] std::optional<std::string> shown(std::string_view host_path) const;
   // The names of the workstation's /proc that are no ids, sorted.
@@ -71,6 +72,7 @@ class ProcListing {
                      const std::vector<Entry>& fixed);
   Result<> fill(const Snapshot& snapshot, const std::vector<Entry>& fixed) const;
   Result<UniqueFd> open(const Snapshot& snapshot, int flags) const;
+  static bool remove_entries(const Snapshot& snapshot, const std::vector<VirtualPid>& ids);
   void retire(std::string name);
   // Measures and reads once what the first listing needs, so that a start does not wait for it.
   void prepare();
@@ -88,7 +90,6 @@ class ProcListing {
   unsigned made_ = 0;
   Snapshot root_;
   std::map<VirtualPid, Snapshot> tasks_;
-  std::size_t tasks_limit_ = 64;
   std::deque<std::string> retired_;  // may still be read by someone
 };
 

@@ -145,14 +145,26 @@ TEST_F(ProcListingTest, ChangesByAProgramAreRepaired) {
 }
 
 TEST_F(ProcListingTest, TasksOfManyProcesses) {
-  const auto nobody = [](VirtualPid) { return false; };
   for (pid_t id = 1; id < 300; ++id) {
-    auto fd = listing_->open_tasks(VirtualPid(id), ids({id, id + 1}), 0, nobody);
+    auto fd = listing_->open_tasks(VirtualPid(id), ids({id, id + 1}), 0);
     ASSERT_TRUE(fd.ok());
     EXPECT_THAT(list(std::move(fd).value()).numbers, ElementsAre(std::to_string(id), std::to_string(id + 1)));
+    listing_->forget(VirtualPid(id));
   }
   const auto left = std::distance(std::filesystem::directory_iterator(listing_->path()), {});
   EXPECT_LT(left, 100);
+}
+
+TEST_F(ProcListingTest, OpenListingsForgetWhoIsGone) {
+  auto tasks = listing_->open_tasks(VirtualPid(2), ids({2, 5}), 0);
+  ASSERT_TRUE(tasks.ok());
+  UniqueFd root = open({1, 2, 3});
+  listing_->forget(VirtualPid(2));
+  listing_->forget(VirtualPid(7));
+  EXPECT_THAT(list(std::move(tasks).value()).numbers, ElementsAre());
+  EXPECT_THAT(list(std::move(root)).numbers, ElementsAre("1", "3"));
+  EXPECT_THAT(list(open({1, 3})).numbers, ElementsAre("1", "3"));
+  EXPECT_THAT(list(open({1, 3, 4})).numbers, ElementsAre("1", "3", "4"));
 }
 
 TEST_F(ProcListingTest, KnowsItsOwnPaths) {
@@ -160,7 +172,7 @@ TEST_F(ProcListingTest, KnowsItsOwnPaths) {
   const std::string link = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd.get()));
   EXPECT_EQ(listing_->shown(link), "/proc");
   EXPECT_EQ(listing_->shown(link + " (deleted)"), "/proc");
-  auto tasks = listing_->open_tasks(VirtualPid(12), ids({12}), 0, [](VirtualPid) { return true; });
+  auto tasks = listing_->open_tasks(VirtualPid(12), ids({12}), 0);
   ASSERT_TRUE(tasks.ok());
   EXPECT_EQ(listing_->shown(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(tasks->get())).string()),
             "/proc/12/task");

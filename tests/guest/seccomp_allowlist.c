@@ -1,5 +1,7 @@
 // A sandbox within the sandbox: a filter that kills on every call that this guest does not make itself. Nothing that
 // Beam does on behalf of the program may trip it.
+#include <sys/signalfd.h>
+
 #include "filter.h"
 
 static volatile sig_atomic_t hits;
@@ -18,7 +20,7 @@ int main(void) {
     if (child == 0) {
       static const int allowed[] = {SYS_read,   SYS_write,        SYS_exit_group,  SYS_getpid, SYS_gettid, SYS_kill,
                                     SYS_fork,   SYS_wait4,        SYS_rt_sigreturn, SYS_getppid, SYS_openat, SYS_close,
-                                    SYS_tgkill, SYS_restart_syscall};
+                                    SYS_tgkill, SYS_restart_syscall, SYS_signalfd4, SYS_rt_sigprocmask};
       enum { kCount = sizeof allowed / sizeof allowed[0] };
       struct sock_filter code[kCount * 2 + 2];
       int used = 0;
@@ -39,6 +41,15 @@ int main(void) {
       int fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0);
       if (fd < 0 || syscall(SYS_close, fd) != 0) {
         syscall(SYS_exit_group, 3);
+      }
+      // Signals by descriptor, for which more than the call itself may have to be done.
+      uint64_t mask = 1ull << (SIGUSR2 - 1);
+      struct signalfd_siginfo record;
+      syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, 8);
+      fd = (int)syscall(SYS_signalfd4, -1, &mask, 8, 0);
+      syscall(SYS_kill, self, SIGUSR2);
+      if (syscall(SYS_read, fd, &record, sizeof record) != sizeof record || record.ssi_pid != (uint32_t)self) {
+        syscall(SYS_exit_group, 5);
       }
       syscall(SYS_kill, self, SIGUSR1);
       gate_open(&gate);

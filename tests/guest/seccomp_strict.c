@@ -8,6 +8,14 @@ static void handler(int signal) {
   hits = hits + 1;
 }
 
+static void* lapse(void* unused) {
+  SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+  raw_getpid();
+  // Not reached.
+  syscall(SYS_exit_group, 39);
+  return unused;
+}
+
 int main(void) {
   guest_begin();
   struct gate gate = gate_make();
@@ -57,5 +65,22 @@ int main(void) {
   }
   REAP_CODE(child, 37);
   CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL), EINVAL);
+  // Not on top of a filter.
+  child = guest_fork();
+  if (child == 0) {
+    SYS(filter_one(SYS_mkdir, SECCOMP_RET_ERRNO | EXDEV, 0));
+    CHECK_EQ(prctl(PR_GET_SECCOMP), SECCOMP_MODE_FILTER);
+    CHECK_EQ(status_field("/proc/self/status", "Seccomp"), SECCOMP_MODE_FILTER);
+    CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT), EINVAL);
+    _exit(0);
+  }
+  REAP(child);
+  // It is the thread's own, and ends the thread alone.
+  child = guest_fork();
+  if (child == 0) {
+    guest_join(guest_thread(lapse, NULL));
+    _exit(38);
+  }
+  REAP_CODE(child, 38);
   return guest_pass();
 }
