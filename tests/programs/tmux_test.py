@@ -26,7 +26,7 @@ t new-window -t main: -n second 'sh -c "echo window; tmux wait-for -S up; exec s
 ready main:0; t send-keys -t main:0 'sh -c "tmux wait-for -S running; exec sleep 1000"' Enter; t wait-for running
 t send-keys -t main:0 C-c; ready main:0; t send-keys -t main:0 'echo status $?' Enter; see main:0 '^status [0-9]'
 ready main:0; t resize-window -t main:0 -x 100 -y 30; t send-keys -t main:0 'until [ "$(stty size)" = "30 100" ]; do :; done; echo resized' Enter; see main:0 '^resized$'
-ready main:0; t pipe-pane -t main:0 'cat > piped'; t send-keys -t main:0 'echo to the pipe; tmux wait-for -S piped' Enter; t wait-for piped; until grep -q '^to the pipe' piped; do :; done; rm piped
+ready main:0; t pipe-pane -t main:0 'cat > piped'; t send-keys -t main:0 'echo to the pipe; tmux wait-for -S piped' Enter; t wait-for piped; until grep -qs '^to the pipe' piped; do :; done; rm piped
 t run-shell 'echo run; exit 3'; t if-shell true 'display-message -p yes' 'display-message -p no'; t set-buffer text; t show-buffer; t save-buffer saved; cat saved; rm saved
 t list-sessions -F '#{session_name} #{session_windows}'; t kill-window -t main:second; t has-session -t nosuch; echo $?
 t kill-server; while [ -e /proc/$server ]; do :; done; t ls 2>&1 | sed 's/ .*//'; rm -f socket
