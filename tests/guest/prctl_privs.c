@@ -12,7 +12,7 @@ int main(void) {
   header.pid = getpid();
   SYS(syscall(SYS_capget, &header, other));
   CHECK_EQ(memcmp(own, other, sizeof own), 0);
-  if (under_beam()) {
+  if (under_beam() && geteuid() != 0) {  // root keeps what it has: the views are not a jail yet
     CHECK_EQ(own[0].effective | own[1].effective, 0);
   }
   struct gate down = gate_make();
