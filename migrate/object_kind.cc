@@ -42,6 +42,14 @@ const ObjectKind* find_kind(std::string_view name) {
   return nullptr;
 }
 
+Result<int> LinkContext::object(std::uint32_t id) const {
+  const auto it = objects.find(id);
+  if (it == objects.end()) {
+    return Error(kDamaged, "object " + std::to_string(id) + " is not in the image");
+  }
+  return it->second.get();
+}
+
 std::string_view info_value(std::string_view text, std::string_view name) {
   while (!text.empty()) {
     const auto end = text.find('\n');
