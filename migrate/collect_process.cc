@@ -45,7 +45,7 @@ bool in_set(std::uint64_t set, int signal) { return (set >> (signal - 1) & 1U) !
 }  // namespace
 
 Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image, {}, {}, {}, {}} {
+    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image, true, {}, {}, {}, {}, {}} {
   context_.keep_inode = [this](const OpenFile& file, InodeKind kind, const std::string& name) {
     return keep_inode(file, kind, name);
   };
@@ -79,6 +79,10 @@ Result<> Collector::run() {
   state_.clocks = {clock_ns(CLOCK_REALTIME), clock_ns(CLOCK_MONOTONIC) + shared.clock_offsets.monotonic_ns,
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};
   state_.host_name = shared.host_name();
+  state_.message_traps = shared.message_traps;
+  for (const auto& [host, process] : shared.tasks.processes()) {
+    state_.message_traps |= process->message_traps.load();
+  }
   state_.last_vpid = shared.pids.last().value();
   for (const auto& [host, process] : shared.tasks.processes()) {
     if (process->threads == 0) {
@@ -217,8 +221,8 @@ void Collector::refuse_foreign_credentials(const LiveProcess& live, const std::s
       break;
     }
   }
-  const std::string filters(info_value(status, "Seccomp_filters"));
-  if (std::atoi(filters.c_str()) > 1) {
+  // The kernel's count would name Beam's own further ones too (interpose/stacked_filter.h).
+  if (std::any_of(live.tasks.begin(), live.tasks.end(), [](const auto* task) { return task->filters != nullptr; })) {
     obstacle(live.process->vpid, "seccomp filter", "the program has installed one of its own");
   }
 }

@@ -27,7 +27,11 @@ class Collector {
   // `image` may be null. `stdio` are the supervisor's descriptors that the sandbox's streams came from.
   Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio);
 
+  // The sandbox runs on after the freeze.
+  void keep_running() { context_.ends = false; }
   Result<> run();
+  // The image is durable, and the sandbox is about to end.
+  void before_end() const;
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 

@@ -45,13 +45,22 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   {
     // Looked at first: a refusal must not cost the writing of what is in memory.
     Collector look(*quiesced, nullptr, options.stdio);
+    if (options.keep_running) {
+      look.keep_running();
+    }
     BEAM_TRY(look.run());
     if (!look.obstacles().empty()) {
       return refusal(look.obstacles());
     }
   }
   Collector collector(*quiesced, &image, options.stdio);
+  if (options.keep_running) {
+    collector.keep_running();
+  }
   BEAM_TRY(collector.run());
+  if (!collector.obstacles().empty()) {
+    return refusal(collector.obstacles());
+  }
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }
@@ -70,6 +79,7 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   if (options.keep_running) {
     quiesced->resume();
   } else {
+    collector.before_end();
     quiesced->end();
   }
   return report;

@@ -92,6 +92,7 @@ struct CollectContext {
   interpose::Shared& shared;
   const std::array<int, 3>& stdio;  // the supervisor's descriptors that the sandbox's streams came from; -1: none
   ImageWriter* image = nullptr;     // null: `check` only wants to know whether it could be frozen
+  bool ends = true;                 // the sandbox ends with the freeze: what can be asked only once may be asked
   SharedParts parts;
 
   // While objects are related:
@@ -106,6 +107,9 @@ struct CollectContext {
   // is known of it comes from the description.
   std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
 
+  // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
+  std::vector<std::function<void()>> at_end;
+
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };
 
@@ -117,6 +121,7 @@ struct MakeContext {
   std::function<Result<int>(std::uint32_t index)> inode;
   // For kinds that are made after the processes: ids of now. 0: no such process.
   std::function<HostPid(VirtualPid)> host_pid;
+  interpose::Shared* shared = nullptr;
 };
 
 // All objects are made, all processes are filled, and none has run yet.

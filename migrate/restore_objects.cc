@@ -16,13 +16,14 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}, {}, {}} {
+    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}, {}, {}, nullptr} {
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
       return Error(kDamaged, "the image has no file " + std::to_string(index));
     }
     return inodes_[index].get();
   };
+  context_.shared = &tracer_.shared();
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
 }
 

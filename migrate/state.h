@@ -273,7 +273,9 @@ struct SandboxState {
   std::vector<MappedFileState> mapped_files;
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
+  std::uint32_t message_traps = 0;  // interpose/message_traps.h
 };
-BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects)
+BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects,
+           message_traps)
 
 }  // namespace beam::migrate

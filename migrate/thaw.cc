@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "interpose/message_traps.h"
 #include "interpose/tracer.h"
 #include "migrate/restorer.h"
 
@@ -29,6 +30,7 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),
                                      state.clocks.boottime_ns - clock_ns(CLOCK_BOOTTIME)};
+    tracer.shared().message_traps = state.message_traps & (interpose::kTrapSends | interpose::kTrapReceives);
     Restorer restorer(tracer, image, state, {options.stdio, options.force});
     result = restorer.build();
     if (result->ok()) {
