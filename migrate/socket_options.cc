@@ -137,7 +137,6 @@ constexpr KnownOption kKnown[] = {
     OPTION(IPPROTO_TCP, TCP_LINGER2, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_WINDOW_CLAMP, kAtEnd),
-    OPTION(IPPROTO_TCP, TCP_QUICKACK, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_CONGESTION, kBeforeNames),
     OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_FASTOPEN, kAtEnd),
@@ -146,7 +145,6 @@ constexpr KnownOption kKnown[] = {
     OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_SAVE_SYN, kBeforeNames),
     OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, kAtEnd),
-    OPTION(IPPROTO_TCP, TCP_TIMESTAMP, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_INQ, kAtEnd),
     OPTION(IPPROTO_TCP, TCP_TX_DELAY, kAtEnd),
     OPTION(IPPROTO_TCP, kTcpRtoMaxMs, kAtEnd),
@@ -163,6 +161,11 @@ const KnownOption* find_known(const SocketOption& option) {
     return known.level == option.level && known.option == option.option;
   });
   return found == std::end(kKnown) ? nullptr : found;
+}
+
+// Read from a connection, these are what has come of it, which need not be what may be set (tcp(7)).
+bool follows_connection(const SocketOption& option) {
+  return option.level == IPPROTO_TCP && (option.option == TCP_MAXSEG || option.option == TCP_WINDOW_CLAMP);
 }
 
 std::optional<std::vector<std::uint8_t>> get(int fd, int level, int option) {
@@ -253,7 +256,8 @@ Result<> set_socket_options(int fd, const SocketOptions& options, OptionTime whe
       continue;
     }
     if (::setsockopt(fd, option.level, option.option, option.value.data(),
-                     static_cast<socklen_t>(option.value.size())) != 0) {
+                     static_cast<socklen_t>(option.value.size())) != 0 &&
+        !follows_connection(option)) {
       return Error::from_errno(std::string("set ") + known->name + " of a socket");
     }
   }

@@ -176,7 +176,7 @@ Result<UniqueFd> make_socket(MadeTcp& made, const TcpSocketState& state) {
   UniqueFd other;
   if (state.phase == TcpPhase::kConnected) {
     BEAM_TRY(connect_pair(made, state, own, other));
-  } else if (state.phase == TcpPhase::kEnded && state.error != ECONNREFUSED) {
+  } else if (state.phase == TcpPhase::kEnded && !state.refused) {
     BEAM_TRY(make_ended(made, state, own, other));
   } else {
     BEAM_TRY_ASSIGN(own, new_socket(state.family));
@@ -212,6 +212,11 @@ Result<> be_refused(int fd, const TcpSocketState& state) {
     return Error::from_errno("bind a TCP socket to " + to_text(here));
   }
   (void)begin_connect(fd, inet_own_address(nobody.get()));
+  if (state.error == 0) {
+    pollfd poll{fd, 0, 0};
+    ::poll(&poll, 1, 1000);
+    (void)socket_option(fd, SOL_SOCKET, SO_ERROR);  // told already
+  }
   return success();
 }
 
@@ -236,7 +241,7 @@ Result<> finish(MadeTcp& made, const TcpSocketState& state, int fd) {
       ::listen(fd, static_cast<int>(std::min<std::uint32_t>(state.backlog, kMostWaiting))) != 0) {
     return Error::from_errno("listen at " + to_text(state.own_address));
   }
-  if (state.sends_no_more && state.phase == TcpPhase::kConnected && ::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) {
+  if (state.sends_no_more && state.phase != TcpPhase::kEnded && ::shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN) {
     return Error::from_errno("shut a TCP socket down");
   }
   if (state.receives_no_more) {
@@ -248,10 +253,32 @@ Result<> finish(MadeTcp& made, const TcpSocketState& state, int fd) {
   }
   if (state.phase == TcpPhase::kConnecting) {
     BEAM_TRY(begin_connect(fd, state.peer_address));
-  } else if (state.phase == TcpPhase::kEnded && state.error == ECONNREFUSED) {
+  } else if (state.phase == TcpPhase::kEnded && state.refused) {
     BEAM_TRY(be_refused(fd, state));
   }
   return success();
+}
+
+Result<> connect_waiting(MadeTcp& made, const TcpSocketState& state, const TcpWaiting& waiting) {
+  int client = -1;
+  if (waiting.client != 0) {
+    const auto known = made.states.find(waiting.client);
+    if (known == made.states.end() || known->second.phase != TcpPhase::kWaiting) {
+      return Error(kDamaged, "a connection that waits at " + to_text(state.own_address));
+    }
+    client = made.sockets.at(waiting.client);
+  } else {
+    const int family = is_inet_address(waiting.client_address) ? raw(waiting.client_address)->sa_family : AF_UNSPEC;
+    BEAM_TRY_ASSIGN(UniqueFd passing, new_socket(family));
+    BEAM_TRY(bind_to(passing.get(), waiting.client_address));
+    client = passing.get();
+    made.passing_clients.push_back(std::move(passing));
+  }
+  const InetAddress to = in_family(waiting.address, socket_option(client, SOL_SOCKET, SO_DOMAIN));
+  if (!is_inet_address(to) || ::connect(client, raw(to), raw_size(to)) != 0) {
+    return Error::from_errno("connect to " + to_text(to));
+  }
+  return waiting.queue.empty() ? success() : refill_tcp(client, -1, waiting.queue);
 }
 
 }  // namespace
@@ -266,15 +293,8 @@ Result<UniqueFd> make_tcp(MadeTcp& made, const TcpSocketState& state) {
 }
 
 Result<> link_tcp(MadeTcp& made, const TcpSocketState& state, int fd) {
-  for (const std::uint64_t key : state.pending) {
-    const auto client = made.states.find(key);
-    if (client == made.states.end() || client->second.phase != TcpPhase::kWaiting) {
-      return Error(kDamaged, "a connection that waits at " + to_text(state.own_address));
-    }
-    const InetAddress& to = client->second.peer_address;
-    if (!is_inet_address(to) || ::connect(made.sockets.at(key), raw(to), raw_size(to)) != 0) {
-      return Error::from_errno("connect to " + to_text(to));
-    }
+  for (const TcpWaiting& waiting : state.waiting) {
+    BEAM_TRY(connect_waiting(made, state, waiting));
   }
   if (state.queue.empty()) {
     return success();
@@ -291,6 +311,7 @@ Result<> link_tcp(MadeTcp& made, const TcpSocketState& state, int fd) {
 }
 
 Result<> finish_tcp(MadeTcp& made) {
+  made.passing_clients.clear();
   for (const auto& [key, state] : made.states) {
     BEAM_TRY(finish(made, state, made.sockets.at(key)));
   }

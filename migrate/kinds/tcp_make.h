@@ -16,6 +16,7 @@ struct MadeTcp {
   std::map<std::uint64_t, int> listeners;
   std::map<std::uint64_t, UniqueFd> listeners_ahead;  // made before their turn
   std::map<std::pair<std::int32_t, InetAddress>, UniqueFd> passing_listeners;
+  std::vector<UniqueFd> passing_clients;  // of connections that nobody has accepted, and that are closed again
   // The other ends of sockets whose peer is closed, by socket.
   std::map<std::uint64_t, UniqueFd> closed;
   std::map<std::uint64_t, int> sockets;

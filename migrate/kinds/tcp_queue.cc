@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 
 #include "migrate/kinds/tcp_socket.h"
 
@@ -172,7 +173,15 @@ Result<std::vector<TcpPiece>> peek_tcp(int fd) {
 }
 
 Result<> refill_tcp(int from, int to, const std::vector<TcpPiece>& pieces) {
-  const WideWindow wide(to);
+  std::optional<WideWindow> wide;
+  if (to >= 0) {
+    wide.emplace(to);
+  }
+  const auto tell = [&wide] {
+    if (wide) {
+      wide->tell();
+    }
+  };
   const auto give_up = Clock::now() + std::chrono::seconds(20);
   for (const TcpPiece& piece : pieces) {
     for (std::size_t done = 0; done < piece.bytes.size();) {
@@ -181,7 +190,7 @@ Result<> refill_tcp(int from, int to, const std::vector<TcpPiece>& pieces) {
       if (now > 0) {
         done += static_cast<std::size_t>(now);
       } else if ((errno == EAGAIN || errno == ENOBUFS || errno == EINTR) && Clock::now() < give_up) {
-        wide.tell();
+        tell();
         pollfd poll{from, POLLOUT, 0};
         ::poll(&poll, 1, 10);
       } else {
@@ -190,7 +199,7 @@ Result<> refill_tcp(int from, int to, const std::vector<TcpPiece>& pieces) {
     }
   }
   if (!wait_until(std::chrono::seconds(20), [&] {
-        wide.tell();
+        tell();
         return unsent(from) == 0;
       })) {
     return Error(ENOBUFS, "fill the queue of a TCP socket").remedy("see net.ipv4.tcp_rmem");

@@ -120,7 +120,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
                              why});
       };
       if (socket.listening) {
-        check_listener(all, key, socket, refuse);
+        check_listener(context, all, key, refuse);
         continue;
       }
       if (socket.peer.empty()) {
@@ -131,8 +131,9 @@ class TcpSocket : public KindOf<TcpSocketState> {
         refuse("the other end of the connection is outside the sandbox");
       } else if (waits(other) && all.listener(socket.peer) == 0) {
         refuse("the connection waits to be accepted outside the sandbox");
-      } else if (waits(other) && has_sent(socket.copy.get())) {
-        refuse("the connection has sent data, or its end, but was not accepted yet");
+      } else if (waits(other) && has_sent(socket.copy.get()) && !context.ends) {
+        refuse(
+            "the connection has sent data, or its end, but was not accepted yet: the sandbox can't run on after that");
       }
     }
   }
@@ -190,8 +191,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
       state.phase = TcpPhase::kListening;
       state.backlog =
           info_of(fd).first.tcpi_sacked;  // of a listening socket: how many may wait (net/ipv4/tcp.c tcp_get_info)
-      state.pending = pending_at(all, key);
-      return success();
+      return relate_waiting(context, all, key, fd, state);
     }
     if (kernel_state == TCP_SYN_SENT) {
       return relate_connecting(all, key, state);
@@ -201,8 +201,14 @@ class TcpSocket : public KindOf<TcpSocketState> {
         return success();
       }
       state.phase = TcpPhase::kEnded;
+      const TcpInfo info = info_of(fd);
+      // Options are agreed upon with the first answer.
+      state.refused = info.first.tcpi_options == 0 && info.bytes_acked == 0 && info.bytes_received == 0;
       if ((events & POLLERR) != 0) {
-        state.error = pending_error(context, fd);
+        state.error = pending_error(context, fd, state.refused);
+      }
+      if (state.refused) {
+        return success();
       }
       state.accepts = all.listener(state.own_address) != 0;
       state.acceptor = state.accepts ? binding(all, state.own_address, state.family) : TcpBinding();
@@ -250,17 +256,21 @@ class TcpSocket : public KindOf<TcpSocketState> {
     return info.bytes_acked > 1 || unsent > 0 || info.first.tcpi_state != TCP_ESTABLISHED;  // 1: its SYN
   }
 
+  // Those that nobody in the sandbox has the other end of: from outside, or closed.
   template <typename Refuse>
-  static void check_listener(const CollectedTcp& all, std::uint64_t key, const CollectedTcp::Socket& socket,
+  static void check_listener(const CollectContext& context, const CollectedTcp& all, std::uint64_t key,
                              const Refuse& refuse) {
-    const std::size_t waiting = info_of(socket.copy.get()).first.tcpi_unacked;  // of a listening socket: how many wait
-    std::size_t ours = pending_at(all, key).size();
-    if (socket.reuse_port) {
-      // The kernel spreads connections over all that share the port.
-      ours = std::max(ours, waiting);
-    }
-    if (waiting > ours) {
-      refuse("a connection from outside the sandbox, or one that its client has closed, waits to be accepted");
+    for (const TcpEntry& entry : all.table) {
+      if (!waits(&entry) || all.listener(address_of(entry.own, AF_INET6)) != key) {
+        continue;
+      }
+      const TcpEntry* client = all.find(entry.peer, entry.own);
+      if (client != nullptr && client->inode != 0 ? !all.sockets.contains(client->inode)
+                                                  : !is_local(address_of(entry.peer, AF_INET6))) {
+        refuse("a connection from outside the sandbox waits to be accepted");
+      } else if ((client == nullptr || client->inode == 0) && !context.ends) {
+        refuse("a connection that its client has closed waits to be accepted: the sandbox can't run on after that");
+      }
     }
   }
 
@@ -307,6 +317,45 @@ class TcpSocket : public KindOf<TcpSocketState> {
            std::chrono::steady_clock::now() < give_up) {
       ::poll(nullptr, 0, 1);
     }
+    return success();
+  }
+
+  // What has come with a connection shows only when it is accepted, which is done for those of a sandbox that ends.
+  static Result<> relate_waiting(const CollectContext& context, const CollectedTcp& all, std::uint64_t key, int fd,
+                                 TcpSocketState& state) {
+    const std::vector<std::uint64_t> clients = pending_at(all, key);
+    const bool sent = std::any_of(clients.begin(), clients.end(),
+                                  [&](std::uint64_t client) { return has_sent(all.sockets.at(client).copy.get()); });
+    const auto waiting =
+        static_cast<std::size_t>(std::count_if(all.table.begin(), all.table.end(), [&](const TcpEntry& entry) {
+          return waits(&entry) && all.listener(address_of(entry.own, AF_INET6)) == key;
+        }));
+    if ((!sent && waiting == clients.size()) || !context.contents() || !context.ends) {
+      for (const std::uint64_t client : clients) {
+        const CollectedTcp::Socket& socket = all.sockets.at(client);
+        state.waiting.push_back({client, socket.own, socket.peer, {}});
+      }
+      return success();
+    }
+    const int flags = ::fcntl(fd, F_GETFL);
+    ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    for (;;) {
+      const UniqueFd accepted(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!accepted) {
+        break;
+      }
+      TcpWaiting one;
+      one.client_address = inet_peer_address(accepted.get());
+      one.address = inet_own_address(accepted.get());
+      const TcpEntry* client = all.find(endpoint_of(one.client_address), endpoint_of(one.address));
+      one.client = client != nullptr && all.sockets.contains(client->inode) ? client->inode : 0;
+      if (one.client != 0 && !drain_tcp(all.sockets.at(one.client).copy.get(), accepted.get())) {
+        return Error(ENOBUFS, "take in what waits at " + to_text(state.own_address));
+      }
+      BEAM_TRY_ASSIGN(one.queue, peek_tcp(accepted.get()));
+      state.waiting.push_back(std::move(one));
+    }
+    ::fcntl(fd, F_SETFL, flags);
     return success();
   }
 
@@ -366,11 +415,11 @@ class TcpSocket : public KindOf<TcpSocketState> {
 
   // Asked for, an error is told only once: done only when the sandbox is about to end. Else it is told from what went
   // before.
-  static std::int32_t pending_error(const CollectContext& context, int fd) {
+  static std::int32_t pending_error(const CollectContext& context, int fd, bool refused) {
     if (context.contents() && context.ends) {
       return socket_option(fd, SOL_SOCKET, SO_ERROR);
     }
-    return info_of(fd).bytes_acked > 0 || info_of(fd).bytes_received > 0 ? ECONNRESET : ECONNREFUSED;
+    return refused ? ECONNREFUSED : ECONNRESET;
   }
 };
 

@@ -57,6 +57,15 @@ inline const char* to_string(TcpPhase phase) {
   return "?";
 }
 
+// A connection that waits to be accepted, the longest waiting one first.
+struct TcpWaiting {
+  std::uint64_t client = 0;  // a socket of the sandbox; 0: closed
+  InetAddress client_address;
+  InetAddress address;  // that it has connected to
+  std::vector<TcpPiece> queue;
+};
+BEAM_STATE(TcpWaiting, 1, client, client_address, address, queue)
+
 struct TcpSocketState {
   std::uint64_t socket = 0;  // the inode, as a name
   std::int32_t family = 0;
@@ -65,20 +74,21 @@ struct TcpSocketState {
   InetAddress own_address;
   InetAddress peer_address;
   std::uint32_t backlog = 0;
-  std::vector<std::uint64_t> pending;  // sockets that wait to be accepted, in order
-  bool accepts = false;                // of a connection: this end was the accepting one
-  TcpBinding acceptor;                 // where it was accepted, by whichever end
-  std::uint64_t peer = 0;              // the socket at the other end; 0: closed
+  std::vector<TcpWaiting> waiting;
+  bool accepts = false;    // of a connection: this end was the accepting one
+  TcpBinding acceptor;     // where it was accepted, by whichever end
+  std::uint64_t peer = 0;  // the socket at the other end; 0: closed
   std::int32_t peer_family = 0;
   bool sends_no_more = false;     // shut down for sending
   bool receives_no_more = false;  // shut down for receiving, by itself
   bool received_end = false;      // the other end sends nothing more
+  bool refused = false;           // of one that ended: it never was connected
   std::int32_t error = 0;         // waits to be told
   std::vector<TcpPiece> queue;
   SocketOptions options;
 };
-BEAM_STATE(TcpSocketState, 1, socket, family, flags, phase, own_address, peer_address, backlog, pending, accepts,
-           acceptor, peer, peer_family, sends_no_more, receives_no_more, received_end, error, queue, options)
+BEAM_STATE(TcpSocketState, 1, socket, family, flags, phase, own_address, peer_address, backlog, waiting, accepts,
+           acceptor, peer, peer_family, sends_no_more, receives_no_more, received_end, refused, error, queue, options)
 
 // --- queues (tcp_queue.cc) ---
 
@@ -87,7 +97,7 @@ BEAM_STATE(TcpSocketState, 1, socket, family, flags, phase, own_address, peer_ad
 [[nodiscard]] bool drain_tcp(int from, int to);
 // What waits to be read, and still does afterwards.
 [[nodiscard]] Result<std::vector<TcpPiece>> peek_tcp(int fd);
-// Fills the queue of `to` from its other end.
+// Fills the queue of `to` from its other end; -1: one that nobody has accepted yet.
 [[nodiscard]] Result<> refill_tcp(int from, int to, const std::vector<TcpPiece>& pieces);
 
 }  // namespace beam::migrate

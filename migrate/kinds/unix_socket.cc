@@ -53,7 +53,8 @@ struct MadeUnix {
     bool error = false;
   };
   std::map<std::uint64_t, ClosedPeer> closed;
-  std::map<std::uint64_t, int> sockets;             // all that were made, owned by the restorer
+  std::vector<UniqueFd> passing_clients;  // of connections that nobody has accepted, and that are closed again
+  std::map<std::uint64_t, int> sockets;   // all that were made, owned by the restorer
   std::map<std::uint64_t, UnixSocketState> states;  // likewise, but for the queues
 };
 
@@ -120,14 +121,14 @@ class UnixSocket : public KindOf<UnixSocketState> {
       if (const auto waits = all.pending.find(key); waits != all.pending.end()) {
         if (!all.sockets.contains(waits->second)) {
           refuse("the UNIX socket waits to be accepted outside the sandbox");
-        } else if (socket.has_sent_unread) {
-          refuse("the UNIX socket has sent data, but was not accepted yet");
+        } else if (socket.has_sent_unread && !context.ends) {
+          refuse("the UNIX socket has sent data, but was not accepted yet: the sandbox can't run on after that");
         }
       }
       for (const std::uint64_t client : diag->pending) {
-        if (client == 0) {
-          refuse("a connection that was closed by its client waits to be accepted");
-        } else if (!all.sockets.contains(client)) {
+        if (client == 0 && !context.ends) {
+          refuse("a connection that its client has closed waits to be accepted: the sandbox can't run on after that");
+        } else if (client != 0 && !all.sockets.contains(client)) {
           refuse("a connection from outside the sandbox waits to be accepted");
         }
       }
@@ -136,6 +137,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
 
   Result<> link_all(LinkContext& context) const override {
     auto& made = context.made.parts.get<MadeUnix>(name(), 0);
+    made.passing_clients.clear();
     for (auto& [key, peer] : made.closed) {
       if (peer.error) {
         // Closed with something unread, which is what its other end is told (unix(7), ECONNRESET).
@@ -177,7 +179,6 @@ class UnixSocket : public KindOf<UnixSocketState> {
     state.name = unix_name(context.shared, fd, false, diag.file);
     state.listening = diag.state == TCP_LISTEN;
     state.backlog = diag.backlog;
-    state.pending = diag.pending;
     state.shutdown = diag.shutdown;
     state.connected = diag.state == TCP_ESTABLISHED;
     if (state.connected) {
@@ -214,7 +215,10 @@ class UnixSocket : public KindOf<UnixSocketState> {
     } else {
       state.own_credentials = {file.vpid.value(), ::geteuid(), ::getegid()};
     }
-    if (state.listening || (is_stream(state.type) && !state.connected)) {
+    if (state.listening) {
+      return relate_waiting(context, all, file, state);
+    }
+    if (is_stream(state.type) && !state.connected) {
       return success();
     }
     BEAM_TRY_ASSIGN(state.queue, peek_unix_messages(context, file, state.type, state.error));
@@ -244,6 +248,45 @@ class UnixSocket : public KindOf<UnixSocketState> {
   }
 
  private:
+  // What has come with a connection shows only when it is accepted, which is done for those of a sandbox that ends.
+  static Result<> relate_waiting(CollectContext& context, const CollectedUnix& all, const OpenFile& file,
+                                 UnixSocketState& state) {
+    const std::vector<std::uint64_t>& clients = all.diag.at(state.socket).pending;
+    const auto has_sent = [&all](std::uint64_t client) {
+      const auto socket = all.sockets.find(client);
+      return socket == all.sockets.end() || socket->second.has_sent_unread;
+    };
+    const bool accept = context.contents() && context.ends && std::any_of(clients.begin(), clients.end(), has_sent);
+    const int flags = ::fcntl(file.copy.get(), F_GETFL);
+    ::fcntl(file.copy.get(), F_SETFL, flags | O_NONBLOCK);
+    for (const std::uint64_t client : clients) {
+      UnixWaiting one;
+      const auto socket = all.sockets.find(client);
+      one.client = client;
+      if (socket != all.sockets.end()) {
+        one.credentials = {socket->second.vpid.value(), ::geteuid(), ::getegid()};
+      }
+      if (accept) {
+        OpenFile accepted;
+        accepted.vpid = file.vpid;
+        accepted.copy.reset(::accept4(file.copy.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!accepted.copy) {
+          return Error::from_errno("take in what waits at the UNIX socket " + to_text(state.name));
+        }
+        ucred peer{};
+        socklen_t size = sizeof peer;
+        if (::getsockopt(accepted.copy.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
+          one.credentials = {context.shared.pids.to_virtual(HostPid(peer.pid)).value(), peer.uid, peer.gid};
+        }
+        one.client_name = unix_name(context.shared, accepted.copy.get(), true, 0);
+        BEAM_TRY_ASSIGN(one.queue, peek_unix_messages(context, accepted, state.type, false));
+      }
+      state.waiting.push_back(std::move(one));
+    }
+    ::fcntl(file.copy.get(), F_SETFL, flags);
+    return success();
+  }
+
   static Result<UniqueFd> make_socket(MakeContext& context, MadeUnix& made, const UnixSocketState& state) {
     const auto end = made.ends.find(state.socket);
     if (end != made.ends.end()) {
@@ -342,16 +385,27 @@ class UnixSocket : public KindOf<UnixSocketState> {
   static Result<> connect_pending(LinkContext& context, MadeUnix& made, const UnixSocketState& state) {
     const MadeUnix::Bound& bound = made.names.at(key_of(state.name));
     const auto address = address_of(key_of(state.name), bound);
-    for (const std::uint64_t key : state.pending) {
-      const auto client = made.sockets.find(key);
-      if (client == made.sockets.end()) {
-        return Error(kDamaged, "a connection that waits at the UNIX socket " + to_text(state.name));
+    for (const UnixWaiting& waiting : state.waiting) {
+      int client = -1;
+      if (waiting.client != 0) {
+        const auto known = made.sockets.find(waiting.client);
+        if (known == made.sockets.end() || !made.states.at(waiting.client).waits) {
+          return Error(kDamaged, "a connection that waits at the UNIX socket " + to_text(state.name));
+        }
+        client = known->second;
+      } else {
+        BEAM_TRY_ASSIGN(UniqueFd passing, new_socket(state.type));
+        BEAM_TRY(bind_as(made, passing.get(), waiting.client_name));
+        client = passing.get();
+        made.passing_clients.push_back(std::move(passing));
       }
-      const UnixSocketState& its = made.states.at(key);
-      // What the accepting end will be shown. The client's own credentials are those of the process that holds it.
-      BEAM_TRY(stand_in(&context.shared, VirtualPid(its.own_credentials.pid),
+      // What the accepting end will be shown.
+      BEAM_TRY(stand_in(&context.shared, VirtualPid(waiting.credentials.pid),
                         "connect to the UNIX socket " + to_text(state.name),
-                        [&] { return connect_to(client->second, address); }));
+                        [&] { return connect_to(client, address); }));
+      for (const UnixMessage& message : waiting.queue) {
+        BEAM_TRY(send_unix_message(context, client, message, nullptr));
+      }
     }
     return success();
   }

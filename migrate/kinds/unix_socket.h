@@ -42,6 +42,15 @@ struct UnixMessage {
 };
 BEAM_STATE(UnixMessage, 1, bytes, descriptors, sender, source)
 
+// A connection that waits to be accepted.
+struct UnixWaiting {
+  std::uint64_t client = 0;  // a socket of the sandbox; 0: closed
+  UnixName client_name;      // of one that is closed
+  UnixCredentials credentials;
+  std::vector<UnixMessage> queue;
+};
+BEAM_STATE(UnixWaiting, 1, client, client_name, credentials, queue)
+
 struct UnixSocketState {
   std::uint64_t socket = 0;  // the inode, as a name
   std::int32_t type = 0;
@@ -49,7 +58,7 @@ struct UnixSocketState {
   UnixName name;
   bool listening = false;
   std::uint32_t backlog = 0;
-  std::vector<std::uint64_t> pending;  // sockets that wait to be accepted, in order
+  std::vector<UnixWaiting> waiting;  // in order
   bool connected = false;
   std::uint64_t peer = 0;  // the socket at the other end; 0: closed
   bool mutual = false;     // which is connected to this one
@@ -63,7 +72,7 @@ struct UnixSocketState {
   std::vector<UnixMessage> queue;
   SocketOptions options;
 };
-BEAM_STATE(UnixSocketState, 1, socket, type, flags, name, listening, backlog, pending, connected, peer, mutual, accepts,
+BEAM_STATE(UnixSocketState, 1, socket, type, flags, name, listening, backlog, waiting, connected, peer, mutual, accepts,
            waits, peer_name, peer_credentials, own_credentials, shutdown, error, queue, options)
 
 inline bool is_stream(int type) {

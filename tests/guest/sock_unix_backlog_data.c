@@ -16,7 +16,6 @@ int main(void) {
     int ends[2];
     SYS(pipe(ends));
     put_fds(third, "fds", ends + 1, 1);
-    close(ends[1]);
     int fourth = un_client(type, name);
     put(fourth, "closed");
     close(fourth);
@@ -43,6 +42,7 @@ int main(void) {
     char byte;
     CHECK_EQ(read(ends[0], &byte, 1), 1);
     close(fd);
+    close(ends[1]);
     CHECK_EQ(read(ends[0], &byte, 1), 0);
     close(server);
     server = SYS(accept(listener, NULL, NULL));
