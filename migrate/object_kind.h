@@ -106,7 +106,7 @@ class ObjectKind {
   [[nodiscard]] virtual Result<UniqueFd> make(MakeContext& context, std::string_view state) const = 0;
   // Whether the state decodes.
   [[nodiscard]] virtual Result<> check(std::string_view state) const = 0;
-  [[nodiscard]] virtual Result<Json> show(std::string_view state) const = 0;
+  [[nodiscard]] virtual Result<> show(std::string_view state, const JsonTarget& into) const = 0;
 };
 
 // A kind whose state is the struct S.
@@ -125,9 +125,10 @@ class KindOf : public ObjectKind {
     BEAM_TRY(decode<S>(bytes));
     return success();
   }
-  Result<Json> show(std::string_view bytes) const final {
+  Result<> show(std::string_view bytes, const JsonTarget& into) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
-    return to_json_value(state);
+    write_json(into, state);
+    return success();
   }
 
  protected:
