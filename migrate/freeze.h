@@ -20,8 +20,11 @@ struct FreezeOptions {
   std::array<int, 3> stdio{-1, -1, -1};
   // The same of processes that were started in it later: thawed, they have the streams of the sandbox.
   std::vector<std::array<int, 3>> later_stdio;
-  // The runtime's description of the sandbox, kept as it is (Manifest.sandbox).
-  std::string sandbox;
+  // Slave ends of the terminals whose masters the runtime holds: the sandbox's own consoles. A thaw gets as many.
+  std::vector<int> consoles;
+  // The runtime's description of the sandbox, kept as it is (Manifest.sandbox). Asked for on the event thread, once
+  // nothing of the sandbox runs and nothing stands in the way.
+  std::function<Result<std::string>()> describe;
   // Called on the event thread once the image is complete and durable, and before anything is ended.
   std::function<void()> on_durable;
   // Where every obstacle goes when the error is kObstacle; null: nowhere.
@@ -39,7 +42,7 @@ struct FreezeReport {
 [[nodiscard]] Result<FreezeReport> freeze(interpose::Engine& engine, const FreezeOptions& options);
 
 // What would stand in the way of a freeze; empty: nothing. The sandbox stops for as long as it takes to look.
-// Only stdio and later_stdio of the options count.
+// Only stdio, later_stdio and consoles of the options count.
 [[nodiscard]] Result<std::vector<Obstacle>> check(interpose::Engine& engine, const FreezeOptions& options);
 
 }  // namespace beam::migrate

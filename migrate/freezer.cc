@@ -15,7 +15,7 @@ using interpose::Engine;
 using interpose::QuiescedSandbox;
 using interpose::Tracer;
 
-Manifest describe(const FreezeOptions& options) {
+Manifest describe(std::string sandbox) {
   utsname names{};
   ::uname(&names);
   timespec now{};
@@ -25,7 +25,7 @@ Manifest describe(const FreezeOptions& options) {
   manifest.kernel = std::string(names.sysname) + " " + names.release;
   manifest.workstation = names.nodename;
   manifest.created_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-  manifest.sandbox = options.sandbox;
+  manifest.sandbox = std::move(sandbox);
   return manifest;
 }
 
@@ -45,6 +45,7 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   {
     // Looked at first: a refusal must not cost the writing of what is in memory.
     Collector look(*quiesced, nullptr, options.stdio, &options.later_stdio);
+    look.set_consoles(options.consoles);
     BEAM_TRY(look.run());
     if (!look.obstacles().empty()) {
       if (options.obstacles != nullptr) {
@@ -53,13 +54,18 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
       return refusal(look.obstacles());
     }
   }
+  std::string sandbox;
+  if (options.describe) {
+    BEAM_TRY_ASSIGN(sandbox, options.describe());
+  }
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
+  collector.set_consoles(options.consoles);
   BEAM_TRY(collector.run());
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }
   BEAM_TRY(image.write_objects(collector.state()));
-  BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(options)));
+  BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(std::move(sandbox))));
   FreezeReport report{bytes, collector.state().processes.size(), 0};
   for (const auto& process : collector.state().processes) {
     report.threads += process.threads.size();
@@ -92,6 +98,7 @@ Result<std::vector<Obstacle>> check(Engine& engine, const FreezeOptions& options
     result = [&]() -> Result<std::vector<Obstacle>> {
       BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
       Collector collector(*quiesced, nullptr, options.stdio, &options.later_stdio);
+      collector.set_consoles(options.consoles);
       BEAM_TRY(collector.run());
       return collector.obstacles();
     }();

@@ -58,6 +58,12 @@ class Checker {
         return std::move(checked).error().context("process " + std::to_string(process.vpid));
       }
     }
+    for (const SessionTerminal& terminal : state_.terminals) {
+      if (!pids_.contains(terminal.session) || terminal.foreground < 0 || terminal.foreground >= kLargestPid ||
+          terminal.console < 0) {
+        return damaged("a controlling terminal is impossible");
+      }
+    }
     return state_.processes.empty() ? damaged("it has no process") : success();
   }
 

@@ -40,7 +40,9 @@ int wait_for(HostPid tid, int& status) {
   return got < 0 ? errno : 0;
 }
 
-int event_of(int status) { return WIFSTOPPED(status) ? status >> 16 : 0; }
+int event_of(int status) {
+  return WIFSTOPPED(status) ? status >> 16 : 0;
+}
 
 }  // namespace
 
@@ -91,6 +93,7 @@ Result<> Restorer::make_tree() {
   }
   BEAM_TRY(make_strays());
   BEAM_TRY(set_groups());
+  BEAM_TRY(set_foreground_groups());
   BEAM_TRY(end_zombies());
   return drop_signals();
 }
@@ -124,6 +127,9 @@ Result<> Restorer::make_first(const ProcessState& process) {
   BEAM_TRY(remote.call("place the control socket", SYS_dup3, kInherited, static_cast<std::uint64_t>(control_fd_), 0));
   BEAM_TRY(close_all_but_control(remote));
   BEAM_TRY(empty(*task));
+  if (request.new_session) {
+    BEAM_TRY(take_terminal(process));
+  }
   return set_subreaper(process);
 }
 

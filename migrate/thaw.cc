@@ -18,7 +18,8 @@ std::int64_t clock_ns(clockid_t clock) {
 
 }  // namespace
 
-Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options, interpose::Observer& observer) {
+Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
+                                                interpose::Observer& observer) {
   BEAM_TRY(image.verify());
   BEAM_TRY_ASSIGN(const SandboxState state, image.load());
   if (options.engine.host_name.empty()) {
@@ -29,7 +30,7 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),
                                      state.clocks.boottime_ns - clock_ns(CLOCK_BOOTTIME)};
-    Restorer restorer(tracer, image, state, {options.stdio, options.force});
+    Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
     result = restorer.build();
     if (result->ok()) {
       restorer.start();

@@ -193,4 +193,20 @@ pid_t Console::foreground_group() const {
                                                                                                                : -1;
 }
 
+Result<ConsoleState> Console::capture() {
+  drain();
+  BEAM_TRY_ASSIGN(ConsoleState state, capture_console(master_.native_handle(), slave_.get()));
+  state.queued = input_;
+  state.recent = recent_;
+  return state;
+}
+
+Result<> Console::restore(const ConsoleState& state) {
+  std::string queued;
+  BEAM_TRY(restore_console(master_.native_handle(), slave_.get(), state, queued));
+  recent_ = state.recent;
+  input(queued + state.queued);
+  return success();
+}
+
 }  // namespace beam::runtime

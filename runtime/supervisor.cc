@@ -498,7 +498,10 @@ void Supervisor::resume(Session& session, const Resume& message) {
 }
 
 void Supervisor::stop() {
-  if (engine_) {
+  // A freeze holds the event thread, and may be waiting for this one.
+  if (busy_) {
+    deferred_.push_back([this] { stop(); });
+  } else if (engine_) {
     engine_->kill_all();
   }
 }
@@ -569,7 +572,7 @@ void Supervisor::exited(VirtualPid pid, int wait_status) {
   }
   if (pid == command_root_) {
     command_status_ = exit_status_of(wait_status);
-    engine_->kill_all();
+    stop();
     return;
   }
   const Job job = std::move(found->second);
