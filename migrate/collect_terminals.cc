@@ -28,11 +28,10 @@ Result<> Collector::session_terminals() {
         terminal.console = static_cast<std::int32_t>(i);
       }
     }
-    if (terminal.console < 0) {
-      obstacle(VirtualPid(process.vpid), "controlling terminal", "it is not the sandbox's own");
-      continue;
+    // Any other is a pseudo-terminal of the sandbox's own making, which its kind gives back.
+    if (terminal.console >= 0) {
+      state_.terminals.push_back(terminal);
     }
-    state_.terminals.push_back(terminal);
   }
   return success();
 }
