@@ -30,6 +30,8 @@ class Collector {
   // As in FreezeOptions.
   void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
   Result<> run();
+  // After run(): copies files that are executed or mapped into the image, all or those in the list.
+  Result<> carry_files(bool all, const std::vector<std::string>& some);
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 

@@ -15,6 +15,10 @@ namespace beam::migrate {
 struct FreezeOptions {
   std::string image_directory;  // must not exist yet
   bool keep_running = false;    // a snapshot: the sandbox goes on
+  bool compress = false;        // the contents of memory
+  // Files that are executed or mapped and go into the image, for where they are missing or differ: all, or these.
+  bool self_contained = false;
+  std::vector<std::string> carried;
   // What the sandbox was started with as 0, 1 and 2: these descriptors, or O_PATH ones of the same pipe or socket,
   // which keep no end of it open; -1: none.
   std::array<int, 3> stdio{-1, -1, -1};

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "interpose/quiesce.h"
 #include "migrate/collector.h"
+#include "migrate/cpu.h"
 #include "migrate/freeze.h"
 #include "migrate/image.h"
 
@@ -26,6 +27,7 @@ Manifest describe(std::string sandbox) {
   manifest.workstation = names.nodename;
   manifest.created_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
   manifest.sandbox = std::move(sandbox);
+  manifest.cpu_features = cpu_features();
   return manifest;
 }
 
@@ -40,8 +42,11 @@ Error refusal(const std::vector<Obstacle>& obstacles) {
 }
 
 Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options) {
-  BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory));
+  BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory, options.compress));
   BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
+  if (fault_point("freeze.quiesced")) {
+    return Error(EIO, "freeze: fault point");
+  }
   {
     // Looked at first: a refusal must not cost the writing of what is in memory.
     Collector look(*quiesced, nullptr, options.stdio, &options.later_stdio);
@@ -54,6 +59,9 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
       return refusal(look.obstacles());
     }
   }
+  if (fault_point("freeze.looked")) {
+    return Error(EIO, "freeze: fault point");
+  }
   std::string sandbox;
   if (options.describe) {
     BEAM_TRY_ASSIGN(sandbox, options.describe());
@@ -61,10 +69,14 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   collector.set_consoles(options.consoles);
   BEAM_TRY(collector.run());
+  BEAM_TRY(collector.carry_files(options.self_contained, options.carried));
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }
   BEAM_TRY(image.write_objects(collector.state()));
+  if (fault_point("freeze.written")) {
+    return Error(EIO, "freeze: fault point");
+  }
   BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(std::move(sandbox))));
   FreezeReport report{bytes, collector.state().processes.size(), 0};
   for (const auto& process : collector.state().processes) {

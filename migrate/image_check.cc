@@ -46,6 +46,12 @@ class Checker {
         }
       }
     }
+    for (const MappedFileState& file : state_.mapped_files) {
+      const auto named = [&](const ImageFile& candidate) { return candidate.name == file.carried; };
+      if (!file.carried.empty() && std::none_of(manifest_.files.begin(), manifest_.files.end(), named)) {
+        return damaged("the file " + file.path + " is not in the image");
+      }
+    }
     for (const AddressSpaceState& space : state_.address_spaces) {
       BEAM_TRY(address_space(space));
     }

@@ -74,6 +74,11 @@ class Restorer {
   Result<> end_as(interpose::Task& task, int wait_status);
   Result<> drop_signals();
 
+  // carried_files.cc
+  Result<UniqueFd> carried_file(const MappedFileState& file, bool writable);
+  // What is executed for a program that was executed by this path.
+  [[nodiscard]] std::string program_path(const std::string& path) const;
+
   // restore_terminals.cc
   // For a leader of a session, before anything is forked from it: a child inherits the terminal.
   Result<> take_terminal(const ProcessState& process);
@@ -106,6 +111,7 @@ class Restorer {
   RestoreOptions options_;
   MakeContext context_;
   std::map<std::uint32_t, UniqueFd> objects_;
+  std::map<std::string, std::string> carried_;  // paths of files of the image, by those that they stand for
   std::vector<UniqueFd> mapped_files_;
   std::vector<UniqueFd> shared_memory_;
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end

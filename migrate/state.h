@@ -80,8 +80,9 @@ struct MappedFileState {
   std::string path;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
+  std::string carried{};  // the file of the image with its contents; empty: none
 };
-BEAM_STATE(MappedFileState, 1, path, size, modified_ns)
+BEAM_STATE(MappedFileState, 1, path, size, modified_ns, carried)
 
 struct SharedMemoryState {
   std::string name;  // of a memfd; empty: anonymous

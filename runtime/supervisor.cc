@@ -55,6 +55,8 @@ Supervisor::Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd,
       ::sigaddset(&inherited_ignored_, signal);
     }
   }
+  // A limit of file sizes (setrlimit(2)) is an error of the freeze that meets it, and not the end of the sandbox.
+  ::signal(SIGXFSZ, SIG_IGN);
 }
 Supervisor::~Supervisor() = default;
 

@@ -10,6 +10,7 @@
 #include "migrate/freeze.h"
 #include "migrate/thaw.h"
 #include "runtime/description.h"
+#include "runtime/paths.h"
 #include "runtime/session.h"
 #include "runtime/supervisor.h"
 #include "runtime/supervisor_process.h"
@@ -172,6 +173,12 @@ Result<> Supervisor::freeze(Session& session, const FreezeRequest& request) {
   work->options = freeze_options(work->consoles);
   work->options.image_directory = request.image;
   work->options.keep_running = request.keep_running;
+  work->options.compress = request.compress;
+  work->options.self_contained = request.self_contained;
+  // Beam's own PID 1 is another one with every version of Beam.
+  if (auto init = helper_path("beam-init"); init.ok()) {
+    work->options.carried.push_back(std::move(*init));
+  }
   work->options.obstacles = &work->obstacles;
   work->options.describe = [this, all = &work->consoles] {
     return on_main_thread<Result<std::string>>([this, all] { return describe(*all); });
