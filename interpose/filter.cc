@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "interpose/agent/layout.h"
+#include "interpose/shifted_clocks.h"
 
 namespace beam::interpose {
 namespace {

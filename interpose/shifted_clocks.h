@@ -9,8 +9,15 @@
 
 #include "interpose/call.h"
 #include "interpose/shared.h"
+#include "interpose/syscall_table.h"
 
 namespace beam::interpose {
+
+// In a TrapWhen: only in a sandbox whose clocks are shifted. An ArgTest of no argument.
+constexpr int kShiftedClocks = -1;
+inline ArgTest when_shifted() {
+  return {kShiftedClocks, 0, 0, true};
+}
 
 // What the sandbox's `clock` is ahead of the kernel's, in nanoseconds.
 [[nodiscard]] std::int64_t clock_offset(const Shared& shared, int clock);

@@ -38,7 +38,7 @@ enum class Support {
 
 // When a call must be trapped at all: any one of the alternatives, each a conjunction of tests on arguments. Empty: always.
 struct ArgTest {
-  int arg;              // kShiftedClocks: no argument
+  int arg;
   std::uint64_t mask;   // 32-bit arguments: tests see only what the mask leaves
   std::uint64_t value;
   bool equal = true;    // (arg & mask) == value, or != value
@@ -47,9 +47,6 @@ using Conjunction = std::vector<ArgTest>;
 using TrapWhen = std::vector<Conjunction>;
 
 constexpr std::uint64_t kInt = 0xffffffffULL;
-constexpr int kShiftedClocks = -1;
-// Only in a sandbox whose clocks are not the workstation's: one that was thawed (shifted_clocks.h).
-inline ArgTest when_shifted() { return {kShiftedClocks, 0, 0, true}; }
 inline ArgTest is(int arg, std::uint64_t value, std::uint64_t mask = kInt) { return {arg, mask, value & mask, true}; }
 inline ArgTest is_not(int arg, std::uint64_t value, std::uint64_t mask = kInt) {
   return {arg, mask, value & mask, false};
