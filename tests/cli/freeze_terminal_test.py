@@ -38,7 +38,8 @@ class Terminals(cli.Case):
 
     def test_modes_and_the_size_of_the_new_terminal(self):
         program = ("import os, signal, sys, termios\n"
-                   "m = termios.tcgetattr(0); m[3] &= ~(termios.ICANON | termios.ECHO); termios.tcsetattr(0, termios.TCSANOW, m)\n"
+                   "m = termios.tcgetattr(0); m[3] &= ~(termios.ICANON | termios.ECHO); termios.tcsetattr(0, termios.TCSANOW, m); "
+                   "m = termios.tcgetattr(0)\n"
                    "said = lambda *a: print('size', *os.get_terminal_size(), 'modes', termios.tcgetattr(0) == m, flush=True)\n"
                    "signal.signal(signal.SIGWINCH, said); said()\n"
                    "while True:\n  key = os.read(0, 1); print('key', key, flush=True)\n  if key == b'q': sys.exit(3)\n")
