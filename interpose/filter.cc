@@ -3,11 +3,13 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 
 #include "base/check.h"
 #include "interpose/agent/layout.h"
+#include "interpose/shifted_clocks.h"
 
 namespace beam::interpose {
 namespace {
@@ -16,7 +18,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  explicit FilterBuilder(const SyscallTable& table) : table_(table) {}
+  FilterBuilder(const SyscallTable& table, bool shifted_clocks) : table_(table), shifted_clocks_(shifted_clocks) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -100,6 +102,11 @@ class FilterBuilder {
     }
     auto& jumps = call->strategy == Strategy::kAnswer ? notify_jumps_ : trace_jumps_;
     for (const Conjunction& tests : call->trap_when) {
+      const bool for_shifted =
+          std::any_of(tests.begin(), tests.end(), [](const ArgTest& test) { return test.arg == kShiftedClocks; });
+      if (for_shifted && !shifted_clocks_) {
+        continue;
+      }
       std::vector<std::size_t> misses;
       for (const ArgTest& test : tests) {
         half(test, 0, misses);
@@ -158,6 +165,7 @@ class FilterBuilder {
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
+  const bool shifted_clocks_;
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -166,6 +174,8 @@ class FilterBuilder {
 
 }  // namespace
 
-std::vector<sock_filter> build_filter(const SyscallTable& table) { return FilterBuilder(table).build(); }
+std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted_clocks) {
+  return FilterBuilder(table, shifted_clocks).build();
+}
 
 }  // namespace beam::interpose

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -157,7 +158,10 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   UniqueFd theirs(sockets[1]);
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
-  static const std::vector<sock_filter> filter = build_filter(SyscallTable::instance());
+  const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
+  static const std::array<std::vector<sock_filter>, 2> filters{build_filter(SyscallTable::instance(), false),
+                                                               build_filter(SyscallTable::instance(), true)};
+  const std::vector<sock_filter>& filter = filters[shifted ? 1 : 0];
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   std::vector<int> parked(4 + request.inherit.size());
   const pid_t pid = ::fork();

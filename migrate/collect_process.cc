@@ -91,6 +91,7 @@ Result<> Collector::run() {
       return std::move(result).error().context("collect process " + std::to_string(process.process->vpid.value()));
     }
   }
+  BEAM_TRY(session_terminals());
   BEAM_TRY(shared_memory_contents());
   for (const ObjectKind* kind : all_kinds()) {
     kind->check_all(context_, obstacles_);

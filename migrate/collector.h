@@ -27,7 +27,11 @@ class Collector {
   Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
             const std::vector<std::array<int, 3>>* later_stdio = nullptr);
 
+  // As in FreezeOptions.
+  void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
   Result<> run();
+  // After run(): copies files that are executed or mapped into the image, all or those in the list.
+  Result<> carry_files(bool all, const std::vector<std::string>& some);
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 
@@ -71,6 +75,9 @@ class Collector {
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
   Result<> private_pages(HostPid tid, AddressSpaceState& space);
   Result<> shared_memory_contents();
+
+  // collect_terminals.cc
+  Result<> session_terminals();
 
   // collect_files.cc
   Result<> descriptors(HostPid tid, VirtualPid vpid, ProcessState& state);

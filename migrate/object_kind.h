@@ -83,6 +83,7 @@ struct CollectContext {
   const std::array<int, 3>& stdio;  // the supervisor's descriptors that stand for the sandbox's streams; -1: none
   bool contents = true;             // false: `check` only wants to know whether it could be frozen
   SharedParts parts;
+  const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
 };
 
@@ -90,6 +91,7 @@ struct MakeContext {
   const std::array<int, 3>& stdio;  // what the streams are now
   bool force = false;               // files may have changed
   SharedParts parts;
+  const std::vector<int>* consoles = nullptr;  // slave ends of the new ones
 };
 
 class ObjectKind {

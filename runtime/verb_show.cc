@@ -61,11 +61,9 @@ Result<> for_contents(const migrate::Image& image, const std::string& file, cons
 
 Json format_of(const migrate::Image& image) {
   const migrate::Manifest& manifest = image.manifest();
-  return Json{{"version", migrate::kImageFormat},
-              {"beam_version", to_json_value(manifest.beam_version)},
-              {"kernel", to_json_value(manifest.kernel)},
-              {"workstation", to_json_value(manifest.workstation)},
-              {"created_ms", manifest.created_ms}};
+  return Json{{"version", migrate::kImageFormat},         {"beam_version", to_json_value(manifest.beam_version)},
+              {"kernel", to_json_value(manifest.kernel)}, {"workstation", to_json_value(manifest.workstation)},
+              {"created_ms", manifest.created_ms},        {"cpu_features", to_json_value(manifest.cpu_features)}};
 }
 
 Json sandbox_of(const SandboxDescription& description, const migrate::SandboxState& state) {
