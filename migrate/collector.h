@@ -39,7 +39,6 @@ class Collector {
   };
   // A description that refers to others.
   struct Unrelated {
-    std::size_t object = 0;  // index in state_.objects
     const ObjectKind* kind = nullptr;
     OpenFile file;
   };
@@ -95,7 +94,7 @@ class Collector {
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
-  std::vector<Unrelated> unrelated_;
+  std::map<std::pair<int, std::size_t>, Unrelated> unrelated_;  // by relate_order() and index in state_.objects
   std::vector<UniqueFd> in_flight_;  // descriptions that only the supervisor has a number for
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<InodeKey, std::uint32_t> inode_indices_;

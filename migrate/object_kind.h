@@ -142,6 +142,8 @@ class ObjectKind {
   [[nodiscard]] virtual Result<std::string> collect(CollectContext& context, const OpenFile& file) const = 0;
   // Whether relate() is to be called.
   [[nodiscard]] virtual bool relates() const { return false; }
+  // Lower ones come first: relating may bring new objects, which later ones then know.
+  [[nodiscard]] virtual int relate_order() const { return 0; }
   // Completes the state with what refers to other objects. May leave the description changed for as long as it takes, as
   // nothing runs; not afterwards.
   [[nodiscard]] virtual Result<> relate(CollectContext& /*context*/, const OpenFile& /*file*/,
