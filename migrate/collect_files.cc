@@ -47,7 +47,8 @@ Result<> Collector::descriptors(HostPid tid, VirtualPid vpid, ProcessState& stat
   std::sort(numbers.begin(), numbers.end());
   for (const int fd : numbers) {
     UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)));
-    auto object = copy ? object_of(tid, vpid, fd, std::move(copy)) : Result<std::uint32_t>(Error::from_errno("copy it"));
+    auto object =
+        copy ? object_of(tid, vpid, fd, std::move(copy)) : Result<std::uint32_t>(Error::from_errno("copy it"));
     if (!object.ok()) {
       return std::move(object).error().context("descriptor " + std::to_string(fd));
     }
@@ -102,8 +103,8 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   if (::fstat(file.copy.get(), &file.info) != 0) {
     return Error::from_errno("stat it");
   }
-  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it; they are
-  // kept in the kernel's order of them (kcmp(2)), as all of eventfds and their like are of one file.
+  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it; they
+  // are kept in the kernel's order of them (kcmp(2)), as all of eventfds and their like are of one file.
   auto& known = known_files_[{file.info.st_dev, file.info.st_ino}];
   auto place = known.begin();
   for (auto end = known.end(); place != end;) {
@@ -151,7 +152,8 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   }
   state_.objects.push_back(std::move(record));
   if ((*kind)->relates()) {
-    unrelated_.emplace(std::pair((*kind)->relate_order(), state_.objects.size() - 1), Unrelated{*kind, std::move(file)});
+    unrelated_.emplace(std::pair((*kind)->relate_order(), state_.objects.size() - 1),
+                       Unrelated{*kind, std::move(file)});
   }
   return id;
 }
@@ -177,7 +179,8 @@ Result<> Collector::relate_objects() {
     std::string state = state_.objects[index].state;
     auto related = one.kind->relate(context_, one.file, state);
     if (!related.ok() && related.error().code() != kObstacle) {
-      return std::move(related).error().context("descriptor " + std::to_string(one.file.fd) + " (" + one.file.link + ")");
+      return std::move(related).error().context("descriptor " + std::to_string(one.file.fd) + " (" + one.file.link +
+                                                ")");
     }
     if (!related.ok()) {
       obstacle(one.file.vpid, "fd " + std::to_string(one.file.fd) + " (" + one.file.link + ")", related.error().what());

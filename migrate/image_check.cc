@@ -191,6 +191,8 @@ class Checker {
 
 }  // namespace
 
-Result<> check_references(const SandboxState& state, const Manifest& manifest) { return Checker(state, manifest).run(); }
+Result<> check_references(const SandboxState& state, const Manifest& manifest) {
+  return Checker(state, manifest).run();
+}
 
 }  // namespace beam::migrate

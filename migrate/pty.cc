@@ -35,7 +35,8 @@ class NonBlocking {
 };
 
 Result<> set_modes(int slave, const termios2& modes) {
-  return ::ioctl(slave, kSetModes, &modes) == 0 ? success() : Result<>(Error::from_errno("set the modes of a terminal"));
+  return ::ioctl(slave, kSetModes, &modes) == 0 ? success()
+                                                : Result<>(Error::from_errno("set the modes of a terminal"));
 }
 
 // All that a reader gets now; poll() has the kernel deliver what is still on its way (n_tty_poll).

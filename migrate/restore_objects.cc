@@ -16,7 +16,11 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}, {}, {}} {
+    : tracer_(tracer),
+      image_(image),
+      state_(state),
+      options_(options),
+      context_{options_.stdio, options_.force, {}, {}, {}} {
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
       return Error(kDamaged, "the image has no file " + std::to_string(index));
@@ -26,7 +30,9 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
 }
 
-Restorer::~Restorer() { remove_executables(); }
+Restorer::~Restorer() {
+  remove_executables();
+}
 
 Result<> Restorer::build() {
   tracer_.begin_hold_of_new_tasks();
@@ -63,7 +69,9 @@ Result<> Restorer::build() {
   return success();
 }
 
-void Restorer::start() { tracer_.end_hold(); }
+void Restorer::start() {
+  tracer_.end_hold();
+}
 
 void Restorer::abandon() {
   for (const auto& ghost : ghosts_) {
@@ -140,8 +148,8 @@ Result<> Restorer::open_mapped_files() {
       return Error::from_errno("open the mapped file " + file.path);
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-    const bool same = S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size &&
-                      modified == file.modified_ns;
+    const bool same =
+        S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size && modified == file.modified_ns;
     if (!same && !options_.force) {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
@@ -167,7 +175,8 @@ Result<> Restorer::set_owners() {
         return Error::from_errno("choose who gets the signals of a descriptor");
       }
     }
-    // The kernel remembers the number under which O_ASYNC was set, for si_fd: it has to be set by a process that has it.
+    // The kernel remembers the number under which O_ASYNC was set, for si_fd: it has to be set by a process that has
+    // it.
     if (object.asynchronous) {
       BEAM_TRY(set_asynchronous(object.id, fd));
     }

@@ -1,13 +1,14 @@
-// Makes a frozen sandbox again: new processes under the old virtual ids, held until all of it is there, then let go at once.
+// Makes a frozen sandbox again: new processes under the old virtual ids, held until all of it is there, then let go at
+// once.
 //
-// Runs on the event thread of an engine that has no process yet. On failure the caller ends the engine, and with it whatever
-// had been made.
+// Runs on the event thread of an engine that has no process yet. On failure the caller ends the engine, and with it
+// whatever had been made.
 //
-// 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process executes
-// its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute their own
-// program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled: memory,
-// descriptors (handed over by SCM_RIGHTS), signals, threads, registers: then it is as a quiesced process is. 4. Objects are
-// linked with each other and with the processes that hold them.
+// 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process
+// executes its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute
+// their own program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled:
+// memory, descriptors (handed over by SCM_RIGHTS), signals, threads, registers: then it is as a quiesced process is. 4.
+// Objects are linked with each other and with the processes that hold them.
 #pragma once
 
 #include <array>
@@ -118,16 +119,16 @@ class Restorer {
   MakeContext context_;
   std::map<std::uint32_t, UniqueFd> objects_;
   std::vector<UniqueFd> mapped_files_;
-  std::vector<UniqueFd> inodes_;            // of state_.shared_memory, open for reading and writing
+  std::vector<UniqueFd> inodes_;                      // of state_.shared_memory, open for reading and writing
   std::map<std::uint32_t, std::string> executables_;  // where those of the inodes stand meanwhile that are executed
-  std::vector<UniqueFd> read_only_inodes_;  // the same, for mappings that must not become writable
+  std::vector<UniqueFd> read_only_inodes_;            // the same, for mappings that must not become writable
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end
   std::map<std::int32_t, interpose::Task*> threads_;  // those that lead no process
   std::map<std::int32_t, std::string> programs_;      // what each stub executes
   std::vector<std::unique_ptr<Ghost>> ghosts_;
   std::vector<const ProcessState*> strays_;
-  UniqueFd control_;          // ours: descriptors are sent to the stubs through it
-  int control_fd_ = -1;       // the other end's number in every stub
+  UniqueFd control_;     // ours: descriptors are sent to the stubs through it
+  int control_fd_ = -1;  // the other end's number in every stub
   std::uint64_t vdso_place_ = 0;
 };
 

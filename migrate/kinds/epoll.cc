@@ -1,4 +1,5 @@
-// epoll(7): what is registered under which number, with which events and data, and which edges have not been delivered yet.
+// epoll(7): what is registered under which number, with which events and data, and which edges have not been delivered
+// yet.
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/epoll.h>
@@ -36,7 +37,9 @@ namespace {
 constexpr std::uint32_t kPrivate = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE;
 constexpr std::uint32_t kAnything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI;
 
-bool is_disabled(std::uint32_t events) { return (events & ~kPrivate) == 0; }
+bool is_disabled(std::uint32_t events) {
+  return (events & ~kPrivate) == 0;
+}
 
 struct Slot {  // struct kcmp_epoll_slot
   std::uint32_t epoll;
@@ -70,7 +73,7 @@ class Epoll : public KindOf<EpollState> {
     }
     std::map<int, int> depths;
     const std::function<Result<int>(const Unfinished::One&, int)> depth = [&](const Unfinished::One& one,
-                                                                             int above) -> Result<int> {
+                                                                              int above) -> Result<int> {
       if (above > kDeepest) {
         return Error(kDamaged, "epoll instances are nested too deeply");
       }
@@ -117,8 +120,8 @@ class Epoll : public KindOf<EpollState> {
       unsigned long long position = 0;
       unsigned long inode = 0;
       unsigned device = 0;
-      if (std::sscanf(line.c_str(), "tfd: %d events: %x data: %llx pos:%llu ino:%lx sdev:%x", &fd, &events, &data, &position,
-                      &inode, &device) != 6) {
+      if (std::sscanf(line.c_str(), "tfd: %d events: %x data: %llx pos:%llu ino:%lx sdev:%x", &fd, &events, &data,
+                      &position, &inode, &device) != 6) {
         continue;
       }
       const Slot slot{static_cast<std::uint32_t>(file.fd), static_cast<std::uint32_t>(fd), seen[fd]++};
@@ -126,7 +129,8 @@ class Epoll : public KindOf<EpollState> {
       const auto& known = context.known(::makedev(device >> 20U, device & 0xfffffU), inode);
       const KnownFile* target = find(file, slot, known);
       if (target == nullptr) {
-        return Error(kObstacle, "it watches descriptor " + std::to_string(fd) + ", which is held by nobody in the sandbox");
+        return Error(kObstacle,
+                     "it watches descriptor " + std::to_string(fd) + ", which is held by nobody in the sandbox");
       }
       if (target->object == 0) {
         return success();  // which is an obstacle itself
@@ -188,8 +192,8 @@ class Epoll : public KindOf<EpollState> {
     return copy ? Result<UniqueFd>(std::move(copy)) : Error::from_errno("copy what epoll watches");
   }
 
-  // Which edges are there shows only when they are taken; they are put back at once, as nothing else runs: to set an entry
-  // again makes it pending when its target is ready, which it just was.
+  // Which edges are there shows only when they are taken; they are put back at once, as nothing else runs: to set an
+  // entry again makes it pending when its target is ready, which it just was.
   static Result<> look_for_edges(int epoll, const std::vector<UniqueFd>& targets, EpollState& state) {
     const auto takes = [](const EpollEntry& entry) {
       return (entry.events & (EPOLLET | EPOLLONESHOT)) != 0 && !is_disabled(entry.events);
@@ -208,8 +212,8 @@ class Epoll : public KindOf<EpollState> {
         EpollEntry& entry = state.entries[i];
         // By its data: of two with the same, either may be meant, and an edge too many harms less than one too few.
         entry.pending = takes(entry) && std::any_of(ready.begin(), ready.end(), [&](const epoll_event& event) {
-          return event.data.u64 == entry.data;
-        });
+                          return event.data.u64 == entry.data;
+                        });
         if (!entry.pending) {
           continue;
         }
@@ -217,7 +221,8 @@ class Epoll : public KindOf<EpollState> {
         int error = 0;
         if ((entry.events & EPOLLEXCLUSIVE) != 0) {  // which can't be changed, only removed
           error = table.epoll_ctl(epoll, EPOLL_CTL_DEL, target, entry.fd, 0, 0);
-          error = error != 0 ? error : table.epoll_ctl(epoll, EPOLL_CTL_ADD, target, entry.fd, entry.events, entry.data);
+          error =
+              error != 0 ? error : table.epoll_ctl(epoll, EPOLL_CTL_ADD, target, entry.fd, entry.events, entry.data);
         } else {
           error = table.epoll_ctl(epoll, EPOLL_CTL_MOD, target, entry.fd, entry.events, entry.data);
         }
@@ -244,8 +249,9 @@ class Epoll : public KindOf<EpollState> {
     for (const EpollEntry& entry : state.entries) {
       if (is_silent(entry)) {
         any = true;
-        BEAM_TRY(control(EPOLL_CTL_ADD, entry,
-                         is_disabled(entry.events) ? (entry.events | EPOLLONESHOT | kAnything) & ~EPOLLEXCLUSIVE : entry.events));
+        BEAM_TRY(control(
+            EPOLL_CTL_ADD, entry,
+            is_disabled(entry.events) ? (entry.events | EPOLLONESHOT | kAnything) & ~EPOLLEXCLUSIVE : entry.events));
       }
     }
     if (any && ::epoll_wait(epoll, told.data(), static_cast<int>(told.size()), 0) < 0) {

@@ -45,7 +45,9 @@ struct MadeQueue {
   UniqueFd fd;
 };
 
-std::string own_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+std::string own_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
 
 // Taken out and put back, which leaves the order as it was: that of priorities, and of time within one.
 Result<std::vector<QueuedMessage>> read_messages(int queue, const mq_attr& attributes) {
@@ -55,7 +57,8 @@ Result<std::vector<QueuedMessage>> read_messages(int queue, const mq_attr& attri
     QueuedMessage message;
     message.bytes.resize(static_cast<std::size_t>(attributes.mq_msgsize));
     unsigned priority = 0;
-    const ssize_t size = ::mq_receive(queue, reinterpret_cast<char*>(message.bytes.data()), message.bytes.size(), &priority);
+    const ssize_t size =
+        ::mq_receive(queue, reinterpret_cast<char*>(message.bytes.data()), message.bytes.size(), &priority);
     if (size < 0) {
       result = Error::from_errno("read a message queue");
       break;
@@ -65,7 +68,8 @@ Result<std::vector<QueuedMessage>> read_messages(int queue, const mq_attr& attri
     messages.push_back(std::move(message));
   }
   for (const QueuedMessage& message : messages) {
-    if (::mq_send(queue, reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size(), message.priority) != 0) {
+    if (::mq_send(queue, reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size(), message.priority) !=
+        0) {
       return Error::from_errno("put messages back into their queue");
     }
   }
@@ -126,7 +130,8 @@ class MessageQueue : public KindOf<MessageQueueState> {
   }
 
   Result<UniqueFd> make_from(MakeContext& context, const MessageQueueState& state) const override {
-    if (state.message_size <= 0 || state.message_size > kLargest || state.most_messages <= 0 || !state.path.starts_with('/')) {
+    if (state.message_size <= 0 || state.message_size > kLargest || state.most_messages <= 0 ||
+        !state.path.starts_with('/')) {
       return Error(kDamaged, "a message queue has impossible attributes");
     }
     auto& made = context.parts.get<MadeQueue>(name(), state.queue);
@@ -167,11 +172,13 @@ class MessageQueue : public KindOf<MessageQueueState> {
     attributes.mq_msgsize = state.message_size;
     UniqueFd fd(::mq_open(path.c_str(), O_RDWR | O_NONBLOCK | O_CREAT | O_EXCL | O_CLOEXEC, 0600, &attributes));
     if (!fd) {
-      return Error::from_errno("make the message queue " + path).remedy("see fs.mqueue.msg_max and the limit of queues (ulimit -q)");
+      return Error::from_errno("make the message queue " + path)
+          .remedy("see fs.mqueue.msg_max and the limit of queues (ulimit -q)");
     }
     Result<> filled = success();
     for (const QueuedMessage& message : state.messages) {
-      if (::mq_send(fd.get(), reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size(), message.priority) != 0) {
+      if (::mq_send(fd.get(), reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size(),
+                    message.priority) != 0) {
         filled = Error::from_errno("fill the message queue " + path);
         break;
       }

@@ -1,4 +1,5 @@
-// Pseudo-terminals that were made in the sandbox: both ends, modes, size, what is on its way, session and foreground group.
+// Pseudo-terminals that were made in the sandbox: both ends, modes, size, what is on its way, session and foreground
+// group.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -25,15 +26,15 @@ struct PtyMasterState {
   std::vector<std::uint8_t> modes;  // termios2
   std::vector<std::uint8_t> size;   // winsize
   bool slave_open = false;
-  bool slave_closed = false;  // it has been open, and is no more
+  bool slave_closed = false;                     // it has been open, and is no more
   std::vector<std::vector<std::uint8_t>> lines;  // PtyContents
   std::vector<std::uint8_t> partial;
   std::vector<std::uint8_t> output;
   std::int32_t session = 0;  // whose controlling terminal it is
   std::int32_t foreground = 0;
 };
-BEAM_STATE(PtyMasterState, 1, number, flags, packet_mode, locked, exclusive, modes, size, slave_open, slave_closed, lines,
-           partial, output, session, foreground)
+BEAM_STATE(PtyMasterState, 1, number, flags, packet_mode, locked, exclusive, modes, size, slave_open, slave_closed,
+           lines, partial, output, session, foreground)
 
 struct PtySlaveState {
   std::int32_t number = 0;
@@ -45,31 +46,33 @@ BEAM_STATE(PtySlaveState, 1, number, flags, hung_up)
 namespace {
 
 // asm-generic/ioctls.h
-constexpr unsigned long kGetModes = 0x802C542A;          // TCGETS2
-constexpr unsigned long kSetModes = 0x402C542B;          // TCSETS2
-constexpr unsigned long kGetSize = 0x5413;               // TIOCGWINSZ
-constexpr unsigned long kSetSize = 0x5414;               // TIOCSWINSZ
-constexpr unsigned long kGetNumber = 0x80045430;         // TIOCGPTN
-constexpr unsigned long kSetLock = 0x40045431;           // TIOCSPTLCK
-constexpr unsigned long kGetLock = 0x80045439;           // TIOCGPTLCK
-constexpr unsigned long kGetDevice = 0x80045432;         // TIOCGDEV
-constexpr unsigned long kGetExclusive = 0x80045440;      // TIOCGEXCL
-constexpr unsigned long kSetExclusive = 0x540C;          // TIOCEXCL
-constexpr unsigned long kSetPacketMode = 0x5420;         // TIOCPKT
-constexpr unsigned long kGetPacketMode = 0x80045438;     // TIOCGPKT
-constexpr unsigned long kOpenSlave = 0x5441;             // TIOCGPTPEER
-constexpr unsigned long kGetSession = 0x5429;            // TIOCGSID
-constexpr unsigned long kGetForeground = 0x540F;         // TIOCGPGRP
-constexpr unsigned long kSetForeground = 0x5410;         // TIOCSPGRP
-constexpr unsigned long kSetControlling = 0x540E;        // TIOCSCTTY
-constexpr std::size_t kSizeOfSize = 8;                   // struct winsize
+constexpr unsigned long kGetModes = 0x802C542A;       // TCGETS2
+constexpr unsigned long kSetModes = 0x402C542B;       // TCSETS2
+constexpr unsigned long kGetSize = 0x5413;            // TIOCGWINSZ
+constexpr unsigned long kSetSize = 0x5414;            // TIOCSWINSZ
+constexpr unsigned long kGetNumber = 0x80045430;      // TIOCGPTN
+constexpr unsigned long kSetLock = 0x40045431;        // TIOCSPTLCK
+constexpr unsigned long kGetLock = 0x80045439;        // TIOCGPTLCK
+constexpr unsigned long kGetDevice = 0x80045432;      // TIOCGDEV
+constexpr unsigned long kGetExclusive = 0x80045440;   // TIOCGEXCL
+constexpr unsigned long kSetExclusive = 0x540C;       // TIOCEXCL
+constexpr unsigned long kSetPacketMode = 0x5420;      // TIOCPKT
+constexpr unsigned long kGetPacketMode = 0x80045438;  // TIOCGPKT
+constexpr unsigned long kOpenSlave = 0x5441;          // TIOCGPTPEER
+constexpr unsigned long kGetSession = 0x5429;         // TIOCGSID
+constexpr unsigned long kGetForeground = 0x540F;      // TIOCGPGRP
+constexpr unsigned long kSetForeground = 0x5410;      // TIOCSPGRP
+constexpr unsigned long kSetControlling = 0x540E;     // TIOCSCTTY
+constexpr std::size_t kSizeOfSize = 8;                // struct winsize
 constexpr unsigned kMasterMajor = 5;
 constexpr unsigned kFirstSlaveMajor = 136;
 constexpr unsigned kLastSlaveMajor = 143;
 constexpr int kKept = O_ACCMODE | O_NONBLOCK;
 constexpr int kMostTerminals = 4096;
 
-bool is_slave(unsigned device_major) { return device_major >= kFirstSlaveMajor && device_major <= kLastSlaveMajor; }
+bool is_slave(unsigned device_major) {
+  return device_major >= kFirstSlaveMajor && device_major <= kLastSlaveMajor;
+}
 int number_of(dev_t device) {
   return static_cast<int>((gnu_dev_major(device) - kFirstSlaveMajor) * 256 + gnu_dev_minor(device));
 }
@@ -216,8 +219,9 @@ class PtyMaster : public KindOf<PtyMasterState> {
     }
     BEAM_TRY(set_session(context, state, fd));
     const int on = 1;
-    if ((state.packet_mode && ::ioctl(fd, kSetPacketMode, &on) != 0) || (state.locked && ::ioctl(fd, kSetLock, &on) != 0) ||
-        (state.exclusive && ::ioctl(fd, kSetExclusive) != 0) || ::fcntl(fd, F_SETFL, state.flags & O_NONBLOCK) != 0) {
+    if ((state.packet_mode && ::ioctl(fd, kSetPacketMode, &on) != 0) ||
+        (state.locked && ::ioctl(fd, kSetLock, &on) != 0) || (state.exclusive && ::ioctl(fd, kSetExclusive) != 0) ||
+        ::fcntl(fd, F_SETFL, state.flags & O_NONBLOCK) != 0) {
       return Error::from_errno("set up a pseudo-terminal");
     }
     return success();
@@ -237,10 +241,12 @@ class PtyMaster : public KindOf<PtyMasterState> {
     BEAM_TRY(remote.map_scratch(4096));
     const Result<> done = [&]() -> Result<> {
       BEAM_TRY_ASSIGN(const auto at, remote.put_bytes(path.c_str(), path.size() + 1));
-      BEAM_TRY_ASSIGN(const auto there, remote.call("open its terminal", SYS_openat, static_cast<std::uint64_t>(AT_FDCWD), at,
-                                                    O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
+      BEAM_TRY_ASSIGN(const auto there,
+                      remote.call("open its terminal", SYS_openat, static_cast<std::uint64_t>(AT_FDCWD), at,
+                                  O_RDWR | O_NOCTTY | O_CLOEXEC, 0));
       BEAM_TRY(remote.call("take its controlling terminal", SYS_ioctl, there, kSetControlling, 0));
-      const HostPid group = state.foreground != 0 ? context.shared.pids.to_host(VirtualPid(state.foreground)) : HostPid();
+      const HostPid group =
+          state.foreground != 0 ? context.shared.pids.to_host(VirtualPid(state.foreground)) : HostPid();
       if (group != HostPid()) {
         BEAM_TRY_ASSIGN(const auto group_at, remote.put(group.value()));
         BEAM_TRY(remote.call("set the foreground group", SYS_ioctl, there, kSetForeground, group_at));

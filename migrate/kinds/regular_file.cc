@@ -171,7 +171,8 @@ class RegularFile : public KindOf<RegularFileState> {
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
     if (S_ISREG(info.st_mode) && !state.removed && !context.force &&
         (static_cast<std::uint64_t>(info.st_size) != state.size || modified != state.modified_ns)) {
-      return Error(ESTALE, state.path + ": has changed since the freeze").remedy("thaw with --force to go on with it as it is");
+      return Error(ESTALE, state.path + ": has changed since the freeze")
+          .remedy("thaw with --force to go on with it as it is");
     }
     if ((state.flags & O_PATH) != 0 || state.offset == 0) {
       return fd;
@@ -192,8 +193,8 @@ class RegularFile : public KindOf<RegularFileState> {
     return ::lstat(path.c_str(), &found) == 0 && found.st_ino == info.st_ino && found.st_dev == info.st_dev;
   }
 
-  // Offsets of directories are the file system's own. The same directory knows its own again; of a copy, the entry that was
-  // read last tells, or how many were.
+  // Offsets of directories are the file system's own. The same directory knows its own again; of a copy, the entry that
+  // was read last tells, or how many were.
   static Result<std::int64_t> offset_behind(int fd, const RegularFileState& state) {
     std::int64_t same = -1;
     std::int64_t named = -1;
