@@ -1,9 +1,8 @@
 // Encoding of state structs (fields.h) into bytes and back, by archives of cereal's kind.
 //
-// Little-endian, fixed width. A struct is its version and then its fields, so an older image decodes for ever, and a
-// newer one is refused as such. Decoding is bounded by what is there: a count is never believed beyond the bytes that
-// follow it, nothing is allocated ahead of what has been read, and an enumeration or a boolean out of range is an
-// error.
+// Little-endian, fixed width. A struct is its version and then its fields, so an older image decodes for ever, and a newer
+// one is refused as such. Decoding is bounded by what is there: a count is never believed beyond the bytes that follow it,
+// nothing is allocated ahead of what has been read, and an enumeration or a boolean out of range is an error.
 #pragma once
 
 #include <cereal/cereal.hpp>
@@ -68,13 +67,13 @@ class StateReader : public cereal::InputArchive<StateReader, cereal::AllowEmptyC
 };
 
 template <typename T>
-requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) void CEREAL_SAVE_FUNCTION_NAME(StateWriter& archive,
-                                                                                             const T& value) {
+  requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
+void CEREAL_SAVE_FUNCTION_NAME(StateWriter& archive, const T& value) {
   archive.write(&value, sizeof value);
 }
 template <typename T>
-requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) void CEREAL_LOAD_FUNCTION_NAME(StateReader& archive,
-                                                                                             T& value) {
+  requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
+void CEREAL_LOAD_FUNCTION_NAME(StateReader& archive, T& value) {
   archive.read(&value, sizeof value);
 }
 

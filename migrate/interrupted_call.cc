@@ -14,18 +14,12 @@ constexpr std::int64_t kRestartBlock = -516;  // ERESTART_RESTARTBLOCK
 
 std::uint64_t argument(const user_regs_struct& regs, int index) {
   switch (index) {
-    case 0:
-      return regs.rdi;
-    case 1:
-      return regs.rsi;
-    case 2:
-      return regs.rdx;
-    case 3:
-      return regs.r10;
-    case 4:
-      return regs.r8;
-    default:
-      return regs.r9;
+    case 0: return regs.rdi;
+    case 1: return regs.rsi;
+    case 2: return regs.rdx;
+    case 3: return regs.r10;
+    case 4: return regs.r8;
+    default: return regs.r9;
   }
 }
 
@@ -33,28 +27,21 @@ std::uint64_t argument(const user_regs_struct& regs, int index) {
 
 std::optional<RelativeTimeout> relative_timeout(const user_regs_struct& regs) {
   switch (static_cast<long>(regs.orig_rax)) {
-    case SYS_nanosleep:
-      return RelativeTimeout{0, true};
+    case SYS_nanosleep: return RelativeTimeout{0, true};
     case SYS_clock_nanosleep:
       return (regs.rsi & TIMER_ABSTIME) != 0 ? std::nullopt : std::optional(RelativeTimeout{2, true});
-    case SYS_poll:
-      return RelativeTimeout{2, false};
+    case SYS_poll: return RelativeTimeout{2, false};
     case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-      return RelativeTimeout{3, false};
+    case SYS_epoll_pwait: return RelativeTimeout{3, false};
     case SYS_epoll_pwait2:
-    case SYS_semtimedop:
-      return RelativeTimeout{3, true};
-    case SYS_rt_sigtimedwait:
-      return RelativeTimeout{2, true};
+    case SYS_semtimedop: return RelativeTimeout{3, true};
+    case SYS_rt_sigtimedwait: return RelativeTimeout{2, true};
     case SYS_io_getevents:
-    case SYS_io_pgetevents:
-      return RelativeTimeout{4, true};
+    case SYS_io_pgetevents: return RelativeTimeout{4, true};
     case SYS_futex:
       // Of futex's operations only FUTEX_WAIT counts from now; the others wait until a time.
       return (regs.rsi & FUTEX_CMD_MASK) == FUTEX_WAIT ? std::optional(RelativeTimeout{3, true}) : std::nullopt;
-    default:
-      return std::nullopt;
+    default: return std::nullopt;
   }
 }
 
@@ -75,8 +62,7 @@ std::optional<InterruptedCall> interrupted_call(const user_regs_struct& regs, co
   std::int64_t whole = 0;
   if (timeout->in_memory) {
     timespec time{};
-    if (value == 0 || memory.read(value, &time, sizeof time) != 0 || time.tv_sec < 0 ||
-        time.tv_sec > INT64_MAX / kSecond - 1) {
+    if (value == 0 || memory.read(value, &time, sizeof time) != 0 || time.tv_sec < 0 || time.tv_sec > INT64_MAX / kSecond - 1) {
       return call;
     }
     whole = time.tv_sec * kSecond + time.tv_nsec;

@@ -19,8 +19,8 @@ struct RelativeTimeout {
 };
 [[nodiscard]] std::optional<RelativeTimeout> relative_timeout(const user_regs_struct& regs);
 
-// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. `blocked` is what
-// it slept in, and for how long, before it was stopped.
+// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. `blocked` is what it
+// slept in, and for how long, before it was stopped.
 [[nodiscard]] std::optional<InterruptedCall> interrupted_call(const user_regs_struct& regs,
                                                               const interpose::GuestMemory& memory,
                                                               const interpose::BlockedCall* blocked);

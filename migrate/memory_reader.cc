@@ -63,8 +63,7 @@ Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t star
       if (errno == EINTR) {
         continue;
       }
-      return errno == ENOTTY ? private_pages_by_entry(start, end)
-                             : Result<std::vector<AddressRange>>(Error::from_errno("scan " + place(start)));
+      return errno == ENOTTY ? private_pages_by_entry(start, end) : Result<std::vector<AddressRange>>(Error::from_errno("scan " + place(start)));
     }
     for (int i = 0; i < count; ++i) {
       append(ranges, regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);

@@ -19,8 +19,7 @@ class MemoryReader {
  public:
   static Result<MemoryReader> open(HostPid tid);
 
-  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero
-  // page.
+  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero page.
   [[nodiscard]] Result<std::vector<AddressRange>> private_pages(std::uint64_t start, std::uint64_t end) const;
   // Appends a range to a page file.
   Result<> copy(std::uint64_t start, std::uint64_t end, bool readable, ImageFileWriter& out) const;

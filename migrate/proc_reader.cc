@@ -14,9 +14,7 @@
 namespace beam::migrate {
 namespace {
 
-std::string path_of(HostPid tid, const std::string& name) {
-  return "/proc/" + std::to_string(tid.value()) + "/" + name;
-}
+std::string path_of(HostPid tid, const std::string& name) { return "/proc/" + std::to_string(tid.value()) + "/" + name; }
 
 // maps and smaps escape a newline in a file's name, and nothing else (fs/proc/task_mmu.c show_map_vma).
 std::string unescape(std::string_view text) {
@@ -37,9 +35,8 @@ std::optional<MemoryRange> parse_range(std::string_view line) {
   char permissions[5] = {};
   int path_at = -1;
   const std::string text(line);
-  if (std::sscanf(text.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &range.start,
-                  &range.end, permissions, &range.offset, &range.device_major, &range.device_minor, &range.inode,
-                  &path_at) < 7) {
+  if (std::sscanf(text.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &range.start, &range.end,
+                  permissions, &range.offset, &range.device_major, &range.device_minor, &range.inode, &path_at) < 7) {
     return std::nullopt;
   }
   range.protection = (permissions[0] == 'r' ? PROT_READ : 0U) | (permissions[1] == 'w' ? PROT_WRITE : 0U) |
@@ -132,9 +129,7 @@ std::uint64_t ProcStatFields::field(std::size_t number) const {
   return number >= kFirst && number - kFirst < fields_.size() ? fields_[number - kFirst] : 0;
 }
 
-bool MemoryRange::has(std::string_view flag) const {
-  return flags.find(std::string(flag) + " ") != std::string::npos;
-}
+bool MemoryRange::has(std::string_view flag) const { return flags.find(std::string(flag) + " ") != std::string::npos; }
 
 Result<std::vector<MemoryRange>> read_memory_ranges(HostPid tid) {
   BEAM_TRY_ASSIGN(const std::string text, read_proc_file(tid, "smaps"));

@@ -1,5 +1,4 @@
-// What /proc tells about a frozen task (proc(5)), in the terms of an image. Named by thread id: the leader may be a
-// zombie.
+// What /proc tells about a frozen task (proc(5)), in the terms of an image. Named by thread id: the leader may be a zombie.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +40,7 @@ struct MemoryRange {
   std::string path;
   bool deleted = false;
   bool swapped = false;  // some of it is in swap
-  std::string flags;     // VmFlags, two letters each, as "rd wr mr "
+  std::string flags;  // VmFlags, two letters each, as "rd wr mr "
 
   [[nodiscard]] bool has(std::string_view flag) const;
 };

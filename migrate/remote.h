@@ -16,8 +16,8 @@ class Remote {
   explicit Remote(const interpose::Task& task) : task_(task), tracee_(task.tid) {}
 
   // The result of the call. An error of the call names `what`; ESRCH when the task has died.
-  Result<std::uint64_t> call(const char* what, long number, std::uint64_t a = 0, std::uint64_t b = 0,
-                             std::uint64_t c = 0, std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
+  Result<std::uint64_t> call(const char* what, long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
+                             std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
   // The same, with the negative errno as the result.
   Result<std::int64_t> raw_call(long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
                                 std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);

@@ -18,8 +18,7 @@ std::int64_t clock_ns(clockid_t clock) {
 
 }  // namespace
 
-Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
-                                                interpose::Observer& observer) {
+Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options, interpose::Observer& observer) {
   BEAM_TRY(image.verify());
   BEAM_TRY_ASSIGN(const SandboxState state, image.load());
   if (options.engine.host_name.empty()) {

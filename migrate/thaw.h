@@ -17,8 +17,8 @@ struct ThawOptions {
   interpose::EngineOptions engine;    // an empty host_name: the image's
 };
 
-// The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing
-// is left behind.
+// The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing is
+// left behind.
 [[nodiscard]] Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
                                                               interpose::Observer& observer);
 
