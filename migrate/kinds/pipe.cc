@@ -193,7 +193,7 @@ class Pipe : public KindOf<PipeEndState> {
     BEAM_TRY(refill(pipe.write_end.get(), state));
     // Each description is one of its own: opened by way of the first pair.
     fd.reset(::open(own_path(access == O_WRONLY ? pipe.write_end.get() : pipe.read_end.get()).c_str(),
-                    (state.flags & kKept) | O_NONBLOCK | O_CLOEXEC));
+                    access | O_NONBLOCK | O_CLOEXEC));
     return with_flags(std::move(fd), state);
   }
 

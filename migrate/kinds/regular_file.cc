@@ -100,7 +100,8 @@ class RegularFile : public KindOf<RegularFileState> {
   Result<RegularFileState> collect_state(CollectContext& context, const OpenFile& file) const override {
     RegularFileState state;
     state.path = file.link;
-    state.flags = file.flags & kKept;
+    // Of O_TMPFILE, a file keeps the bit of O_DIRECTORY.
+    state.flags = file.flags & kKept & (S_ISDIR(file.info.st_mode) ? ~0 : ~O_DIRECTORY);
     state.offset = file.offset;
     state.size = static_cast<std::uint64_t>(file.info.st_size);
     state.modified_ns = file.info.st_mtim.tv_sec * 1'000'000'000LL + file.info.st_mtim.tv_nsec;
