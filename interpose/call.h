@@ -69,6 +69,9 @@ struct AnswerCall {
   [[nodiscard]] UniqueFd descriptor(GuestFd fd, int& error) const;
 };
 
+// The same for a task: a live thread of `process`.
+[[nodiscard]] UniqueFd copy_descriptor(HostPid tid, const Process& process, int fd, int& error);
+
 class AgentCall;
 class ExitCall;
 

@@ -38,6 +38,9 @@ struct Shared {
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
 
+  // The message traps (message_traps.h) that every process of the sandbox has from its start on.
+  std::atomic<unsigned> message_traps{0};
+
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);

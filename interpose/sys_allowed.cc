@@ -49,10 +49,10 @@ const ListRegistration kPaths{
 };
 
 const ListRegistration kSockets{
-    ALLOW(socket),      ALLOW(socketpair), ALLOW(connect),     ALLOW(accept),  ALLOW(accept4),
-    ALLOW(bind),        ALLOW(listen),     ALLOW(getsockname), ALLOW(getpeername), ALLOW(shutdown),
-    ALLOW(sendto),      ALLOW(recvfrom),   ALLOW(setsockopt),  ALLOW(sendmsg), ALLOW(sendmmsg),
-    ALLOW(recvmsg),     ALLOW(recvmmsg),
+    ALLOW(connect),     ALLOW(accept),  ALLOW(accept4),  ALLOW(bind),    ALLOW(listen),  ALLOW(getsockname),
+    ALLOW(getpeername), ALLOW(shutdown), ALLOW(sendto),  ALLOW(recvfrom),
+    // Those that are trapped where it is needed (message_traps.h).
+    ALLOW(sendmsg), ALLOW(sendmmsg), ALLOW(recvmsg), ALLOW(recvmmsg),
 };
 
 const ListRegistration kSignalsAndTime{

@@ -46,6 +46,8 @@ struct Process {
   // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork, kept
   // by exec, as the filters are that trap them.
   std::vector<int> trapped_reads;
+  // Which calls that carry messages are trapped (message_traps.h). Kept by fork and exec likewise.
+  std::atomic<unsigned> message_traps{0};
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };

@@ -274,6 +274,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
     process->trapped_reads = parent.process->trapped_reads;
+    process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;

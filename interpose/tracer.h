@@ -76,7 +76,8 @@ class Tracer {
  private:
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
-  Task& add_spawned(HostPid host, VirtualPid vpid);
+  [[nodiscard]] unsigned message_traps_of(const SpawnRequest& request) const;
+  Task& add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps);
   bool drain_posted();
   void request_hold(const Task& task) const;
   [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;
