@@ -347,6 +347,12 @@ class Walker {
     ProcNode node = std::move(node_);
     node.kind = ProcNode::Kind::kBeyond;
     const bool joint = host != "/" && !rest.starts_with('/') && (!rest.empty() || slash_);
+    if (host != "/") {
+      node.link = host;
+      node.rest = (joint ? "/" : "") + rest;
+    } else {
+      node.rest = rest;
+    }
     node.host = host == "/" ? "/" + rest.substr(std::min(rest.find_first_not_of('/'), rest.size()))
                             : host + (joint ? "/" : "") + rest;
     return node;

@@ -46,6 +46,8 @@ enum class ProcFile {
   kSysvipc,
   kLastPid,
   kHostName,
+  kMounts,  // mounts, mountinfo, mountstats of a process: the view's, where there is one
+  kMaps,    // maps, smaps, numa_maps: paths of the view, where there is one
 };
 
 struct ProcNode {
@@ -67,6 +69,10 @@ struct ProcNode {
   // The sandbox's, for all but kBeyond.
   std::string shown;
   std::string target;
+  // Of a kBeyond that a followed link leads to: the link, as a path of the workstation, and the rest of the path behind
+  // it.
+  std::string link;
+  std::string rest;
   ProcFile file = ProcFile::kPlain;
   ProcTaskId task{};  // whose file it is; ids 0 for those of /proc itself
   int error = 0;
