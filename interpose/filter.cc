@@ -16,7 +16,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  explicit FilterBuilder(const SyscallTable& table) : table_(table) {}
+  FilterBuilder(const SyscallTable& table, bool has_view) : table_(table), has_view_(has_view) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -44,11 +44,15 @@ class FilterBuilder {
     const SyscallDeclaration* call;  // null: unknown to this table
   };
 
-  static bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) {
+  [[nodiscard]] Strategy strategy_of(const SyscallDeclaration& call) const {
+    return call.view_only && !has_view_ ? Strategy::kAllow : call.strategy;
+  }
+
+  bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
+    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
            b->trap_when.empty();
   }
 
@@ -86,7 +90,7 @@ class FilterBuilder {
       emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
       return;
     }
-    switch (call->strategy) {
+    switch (strategy_of(*call)) {
       case Strategy::kAllow:
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
         return;
@@ -158,6 +162,7 @@ class FilterBuilder {
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
+  const bool has_view_;
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -166,6 +171,8 @@ class FilterBuilder {
 
 }  // namespace
 
-std::vector<sock_filter> build_filter(const SyscallTable& table) { return FilterBuilder(table).build(); }
+std::vector<sock_filter> build_filter(const SyscallTable& table, bool has_view) {
+  return FilterBuilder(table, has_view).build();
+}
 
 }  // namespace beam::interpose

@@ -12,6 +12,6 @@
 
 namespace beam::interpose {
 
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table);
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, bool has_view = false);
 
 }  // namespace beam::interpose

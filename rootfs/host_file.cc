@@ -143,6 +143,10 @@ int read_link_of(int fd, std::string& target) {
   return 0;
 }
 
+uid_t acting_uid() {
+  return static_cast<uid_t>(::syscall(SYS_setfsuid, -1));
+}
+
 std::string descriptor_path(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
 }

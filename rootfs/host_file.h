@@ -25,6 +25,9 @@ namespace beam::rootfs {
 [[nodiscard]] std::string descriptor_path(int fd);
 [[nodiscard]] std::string join_path(std::string_view directory, std::string_view rest);
 
+// Whom the kernel takes this thread for where files are concerned (setfsuid(2)).
+[[nodiscard]] uid_t acting_uid();
+
 struct DirectoryEntry {
   std::string name;
   unsigned char type;  // DT_*, never DT_UNKNOWN

@@ -16,7 +16,8 @@
 namespace beam::rootfs {
 namespace {
 
-constexpr mode_t kOwn = 0700;
+// What is not of the view: searchable, as root's layer is used under other ids as well.
+constexpr mode_t kOwn = 0711;
 
 // A file time that is taken now, as the kernel takes them.
 std::int64_t now() {
@@ -340,7 +341,7 @@ int View::copy_up(const Spot& spot, bool contents) {
   }
   error = contents ? copy_contents(readable.get(), to.get()) : 0;
   error = error != 0 ? error : write_base(to.get(), {origin, nanoseconds(status.st_ctim)});
-  if (error == 0 && ::geteuid() != 0 && (status.st_uid != ::geteuid())) {
+  if (error == 0 && acting_uid() != 0 && (status.st_uid != acting_uid())) {
     error = write_owner(to.get(), status.st_uid, status.st_gid);
   }
   error = error != 0 ? error : copy_attributes(from.get(), to.get(), status);

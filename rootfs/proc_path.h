@@ -30,6 +30,8 @@ class ProcTasks {
   [[nodiscard]] virtual std::optional<ProcTaskId> find(HostPid host) const = 0;
   // Where the directory of a listing lies: the snapshot that stands for "/proc" or "/proc/N/task" (proc_listing.h).
   [[nodiscard]] virtual std::optional<std::string> listing_at(std::string_view host_path) const = 0;
+  // Whether the sandbox has a mount view: then mounts and maps have texts of their own.
+  [[nodiscard]] virtual bool has_mount_view() const { return false; }
 };
 
 // Files with ids in them. What has none is kPlain.

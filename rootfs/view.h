@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +41,9 @@ struct MountRequest {
   mode_t mode = 0755;     // of a kPrivate one
   bool is_file = false;   // a kPrivate one that is an empty file
   std::string type = {};  // what /proc/mounts calls it; empty: by kind
+  // Of a kPrivate directory: symbolic links in it, and devices of the workstation, by name.
+  std::vector<std::pair<std::string, std::string>> links = {};
+  std::vector<std::pair<std::string, std::string>> devices = {};
 };
 
 struct ViewOptions {
@@ -150,6 +154,7 @@ class View {
   }
   Result<> add(const MountRequest& request);
   Result<> load(Node& node);
+  Result<> furnish(Node& node, const MountRequest& request);
   [[nodiscard]] Node* make_way(const std::string& at);
   [[nodiscard]] Spot locate(std::string_view view) const;
   [[nodiscard]] int anchor(const Spot& spot) const;

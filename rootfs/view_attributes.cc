@@ -10,7 +10,7 @@
 namespace beam::rootfs {
 
 int View::may_change(const struct stat& status, int fd, Right right) {
-  const uid_t own = ::geteuid();
+  const uid_t own = acting_uid();
   if (own == 0 || right == Right::kAny) {
     return 0;
   }

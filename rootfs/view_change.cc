@@ -161,7 +161,7 @@ int View::may_remove(const Spot& directory, const struct stat& entry) const {
   if (directory.space == Spot::Space::kHost && directory.node->mount->read_only) {
     return EROFS;
   }
-  const uid_t own = ::geteuid();
+  const uid_t own = acting_uid();
   const bool sticky = (status.st_mode & S_ISVTX) != 0 && own != 0 && entry.st_uid != own && status.st_uid != own;
   return sticky ? EPERM : 0;
 }
@@ -383,7 +383,7 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
   error = may_remove(old_parent.spot, old_status);
   if (error == 0) {
     struct stat fresh {};
-    fresh.st_uid = ::geteuid();
+    fresh.st_uid = acting_uid();
     error = may_remove(new_parent.spot, exists ? new_status : fresh);
   }
   const bool other_parent = old_parent.spot.view != new_parent.spot.view;

@@ -99,6 +99,13 @@ Result<std::unique_ptr<View>> View::create(const ViewOptions& options) {
       return Error::from_errno("make " + options.layer + "/" + name);
     }
   }
+  if (::geteuid() == 0) {
+    // Processes of root's sandboxes may act under other ids (setuid(2)); then so does the thread that answers them.
+    for (const char* name : {".", kRootLayer, kMountLayers}) {
+      (void)::fchmodat(view->layer_.get(), name, 0711, 0);
+    }
+    (void)::fchmodat(view->layer_.get(), kControl, 01733, 0);
+  }
   view->root_ = std::make_unique<Node>();
   for (const MountRequest& request : options.mounts) {
     BEAM_TRY(view->add(request));
@@ -223,6 +230,7 @@ Result<> View::add(const MountRequest& request) {
       if (made != 0 && !request.is_file) {
         BEAM_TRY(load(*node));
       }
+      BEAM_TRY(furnish(*node, request));
       break;
     }
     case MountKind::kProc:
@@ -233,6 +241,29 @@ Result<> View::add(const MountRequest& request) {
       break;
   }
   mounts_.push_back(std::move(mount));
+  return success();
+}
+
+Result<> View::furnish(Node& node, const MountRequest& request) {
+  UniqueFd fd;
+  for (const auto& [name, target] : request.links) {
+    const std::string place = join_path(node.layer, name);
+    if (::symlinkat(target.c_str(), layer_.get(), place.c_str()) != 0 && errno != EEXIST) {
+      return Error::from_errno(request.at + "/" + name + ": make the link");
+    }
+  }
+  if (request.devices.empty()) {
+    return success();
+  }
+  if (const int error = open_beneath(layer_.get(), node.layer, O_PATH | O_DIRECTORY, 0, fd); error != 0) {
+    return Error(error, request.at + ": open");
+  }
+  for (const auto& [name, device] : request.devices) {
+    if (const int error = place_stub(S_IFCHR, fd.get(), name); error != 0 && error != EEXIST) {
+      return Error(error, request.at + "/" + name + ": make the device");
+    }
+    node.stubs[name] = without_slash(device);
+  }
   return success();
 }
 
