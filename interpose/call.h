@@ -83,6 +83,8 @@ class CallInProgress {
   virtual void at_exit(ExitCall& call) = 0;
   // The program will make the call again, perhaps after a signal handler.
   virtual void at_restart(ExitCall& /*call*/) {}
+  // It was an exec, and this is the new program before its first instruction, with the agent in it.
+  virtual void executed(StoppedTracee& /*tracee*/, bool /*filtered*/) {}
   virtual AgentCall* in_agent() { return nullptr; }
   // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
   // but rax, rcx and r11), and so that a restarted call starts from virtual names again.

@@ -12,7 +12,12 @@
 
 namespace beam::interpose {
 
-// `shifted_clocks`: of a sandbox whose clocks are not the workstation's.
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted_clocks = false);
+// What decides on more traps than the table alone.
+struct SandboxTraits {
+  bool shifted_clocks = false;  // its clocks are not the workstation's
+  bool has_view = false;        // its paths are resolved in a mount view
+};
+
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits = {});
 
 }  // namespace beam::interpose

@@ -9,9 +9,11 @@
 
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
+#include "interpose/socket_names.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -32,6 +34,9 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
+  // Null: paths are the workstation's.
+  std::unique_ptr<rootfs::View> view;
+  std::unique_ptr<SocketNames> socket_names;  // with a view
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;

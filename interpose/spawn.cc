@@ -176,9 +176,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
   const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
-  static const std::array<std::vector<sock_filter>, 2> filters{build_filter(SyscallTable::instance(), false),
-                                                               build_filter(SyscallTable::instance(), true)};
-  const std::vector<sock_filter>& filter = filters[shifted ? 1 : 0];
+  const std::vector<sock_filter> filter =
+      build_filter(SyscallTable::instance(), {.shifted_clocks = shifted, .has_view = shared_.view != nullptr});
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   std::vector<sock_filter> further_code;
   if (const unsigned traps = message_traps_of(request); traps != 0) {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -48,6 +49,18 @@ struct Process {
   std::vector<int> trapped_reads;
   // Which calls that carry messages are trapped (message_traps.h). Kept by fork and exec likewise.
   std::atomic<unsigned> message_traps{0};
+  // With a mount view: the umask as far as it is known (-1: to be asked of the kernel), and the root of chroot(2).
+  std::atomic<int> umask{-1};
+  [[nodiscard]] std::string view_root() const {
+    const std::lock_guard lock(root_mutex);
+    return root;
+  }
+  void set_view_root(std::string path) {
+    const std::lock_guard lock(root_mutex);
+    root = std::move(path);
+  }
+  mutable std::mutex root_mutex;
+  std::string root = "/";
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };
