@@ -16,11 +16,12 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer),
-      image_(image),
-      state_(state),
-      options_(options),
-      context_{options_.stdio, options_.force, {}, nullptr, {}, {}} {
+    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio,
+                                                                                 options_.force,
+                                                                                 {},
+                                                                                 nullptr,
+                                                                                 {},
+                                                                                 {}} {
   context_.consoles = options_.consoles;
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {

@@ -243,8 +243,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
   const std::uint64_t name_at = remote.scratch() + kPathAt;
   BEAM_TRY(remote.put_bytes(name.c_str(), name.size() + 1, kPathAt));
   const std::size_t path_offset = kPathAt + name.size() + 1;
-  BEAM_TRY_ASSIGN(const std::uint64_t path_at,
-                  remote.put_bytes(program.c_str(), program.size() + 1, path_offset));
+  BEAM_TRY_ASSIGN(const std::uint64_t path_at, remote.put_bytes(program.c_str(), program.size() + 1, path_offset));
   const std::array<std::uint64_t, 3> words{name_at, 0, 0};  // argv, and an empty envp from the second on
   BEAM_TRY_ASSIGN(const std::uint64_t argv_at, remote.put(words));
 
