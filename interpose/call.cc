@@ -16,12 +16,18 @@ namespace beam::interpose {
 
 unsigned long long& arg_register(user_regs_struct& regs, std::size_t index) {
   switch (index) {
-    case 0: return regs.rdi;
-    case 1: return regs.rsi;
-    case 2: return regs.rdx;
-    case 3: return regs.r10;
-    case 4: return regs.r8;
-    default: return regs.r9;
+    case 0:
+      return regs.rdi;
+    case 1:
+      return regs.rsi;
+    case 2:
+      return regs.rdx;
+    case 3:
+      return regs.r10;
+    case 4:
+      return regs.r8;
+    default:
+      return regs.r9;
   }
 }
 

@@ -9,9 +9,11 @@
 
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
+#include "interpose/socket_names.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -32,6 +34,9 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
+  // Null: paths are the workstation's.
+  std::unique_ptr<rootfs::View> view;
+  std::unique_ptr<SocketNames> socket_names;  // with a view
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;
@@ -45,7 +50,8 @@ struct Shared {
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
 
-  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or null.
+  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
+  // null.
   [[nodiscard]] std::shared_ptr<Process> process(VirtualPid vpid) const;
   // The virtual parent of a process: 0 for one that was started from outside.
   [[nodiscard]] VirtualPid parent_of(Process& process);

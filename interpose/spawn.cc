@@ -1,5 +1,5 @@
-// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by its
-// own hand, and executed.
+// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by
+// its own hand, and executed.
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -42,13 +43,20 @@ enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors,
 
 const char* step_name(int step) {
   switch (step) {
-    case kSession: return "setsid";
-    case kTerminal: return "find the controlling terminal among the streams of";
-    case kDirectory: return "enter working directory";
-    case kDescriptors: return "set up descriptors";
-    case kPrivileges: return "set no_new_privs";
-    case kFilter: return "install the seccomp filter";
-    default: return "execute";
+    case kSession:
+      return "setsid";
+    case kTerminal:
+      return "find the controlling terminal among the streams of";
+    case kDirectory:
+      return "enter working directory";
+    case kDescriptors:
+      return "set up descriptors";
+    case kPrivileges:
+      return "set no_new_privs";
+    case kFilter:
+      return "install the seccomp filter";
+    default:
+      return "execute";
   }
 }
 
@@ -58,8 +66,8 @@ struct ChildPlan {
   const std::vector<char*>& envp;
   const sock_fprog& program;
   const sock_fprog& further;  // a filter to be stacked upon it; empty: none
-  int control;  // a socket to the supervisor
-  std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
+  int control;                // a socket to the supervisor
+  std::vector<int>& parked;   // room for a copy of each descriptor, and of `control`
 };
 
 // Runs in the child: async-signal-safe calls only, as the supervisor has threads (fork(2)).
@@ -126,8 +134,8 @@ struct ChildPlan {
     report_and_exit(kFilter);
   }
   const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-                            &plan.program);
+  long listener =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &plan.program);
   if (listener < 0) {
     report_and_exit(kFilter);
   }
@@ -175,7 +183,9 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   UniqueFd theirs(sockets[1]);
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
-  static const std::vector<sock_filter> filter = build_filter(SyscallTable::instance());
+  const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
+  const std::vector<sock_filter> filter =
+      build_filter(SyscallTable::instance(), {.shifted_clocks = shifted, .has_view = shared_.view != nullptr});
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   std::vector<sock_filter> further_code;
   if (const unsigned traps = message_traps_of(request); traps != 0) {
@@ -198,8 +208,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   };
   // Seized with all options at once: from here on it cannot outlive the supervisor.
   if (::ptrace(PTRACE_SEIZE, pid, nullptr, kTraceOptions) != 0) {
-    return give_up(Error::from_errno("trace " + request.path)
-                       .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
+    return give_up(Error::from_errno("trace " + request.path).remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
   }
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
@@ -225,8 +234,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   if (::write(ours.get(), &go, 1) != 1) {
     return give_up(Error(ECHILD, "start " + request.path));
   }
-  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the task
-  // table know it, so that the calls of Beam's own code are not translated.
+  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the
+  // task table know it, so that the calls of Beam's own code are not translated.
   for (;;) {
     int status = 0;
     if (TEMP_FAILURE_RETRY(::waitpid(pid, &status, __WALL)) != pid) {

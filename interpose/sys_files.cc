@@ -38,7 +38,9 @@ bool get_owner(const AnswerCall& call, int fd, f_owner_ex& owner) {
   return true;
 }
 
-pid_t signed_owner(const f_owner_ex& owner) { return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid; }
+pid_t signed_owner(const f_owner_ex& owner) {
+  return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+}
 
 struct LockQuery : CallInProgress {
   std::uint64_t lock = 0;
@@ -121,13 +123,14 @@ struct GroupArgument : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
 };
 
-constexpr std::uint64_t kFiosetown = 0x8901;   // asm-generic/sockios.h
+constexpr std::uint64_t kFiosetown = 0x8901;  // asm-generic/sockios.h
 constexpr std::uint64_t kSiocspgrp = 0x8902;
 constexpr std::uint64_t kFiogetown = 0x8903;
 constexpr std::uint64_t kSiocgpgrp = 0x8904;
 
 BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
-                  (one_of(1, {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
+                  (one_of(1,
+                          {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
                   GuestFd fd, std::uint64_t request, std::uint64_t argument) {
   switch (request) {
     case TIOCSTI:

@@ -172,7 +172,7 @@ struct Receive : CallInProgress {
 };
 
 constexpr std::size_t kMostControl = 1 << 20;  // far above any net.core.optmem_max
-constexpr unsigned kMostMessages = 1024;        // UIO_MAXIOV, linux/uio.h
+constexpr unsigned kMostMessages = 1024;       // UIO_MAXIOV, linux/uio.h
 
 bool carries_credentials(const RewriteCall& call, int fd) {
   int error = 0;

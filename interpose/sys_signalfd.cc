@@ -1,16 +1,15 @@
 // signalfd(2): signals are read from a descriptor, with the pids of their senders in the records.
 //
-// read(2) is never trapped otherwise, so the first signalfd under a descriptor number stacks a small filter on the process,
-// which traps just the reads, and the copies, of that number. Filters cannot be taken off again: a number that has become
-// another file's is looked at, and passes.
+// read(2) is never trapped otherwise, so the first signalfd under a descriptor number stacks a small filter on the
+// process, which traps just the reads, and the copies, of that number. Filters cannot be taken off again: a number that
+// has become another file's is looked at, and passes.
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <limits.h>
 #include <unistd.h>
-
 
 #include <algorithm>
 #include <cerrno>
@@ -134,9 +133,15 @@ Rewrite copied(const RewriteCall& call, GuestFd from) {
                                                     : Rewrite::pass();
 }
 
-BEAM_ESCALATED(dup, GuestFd from) { return copied(call, from); }
-BEAM_ESCALATED(dup2, GuestFd from, GuestFd) { return copied(call, from); }
-BEAM_ESCALATED(dup3, GuestFd from, GuestFd, int) { return copied(call, from); }
+BEAM_ESCALATED(dup, GuestFd from) {
+  return copied(call, from);
+}
+BEAM_ESCALATED(dup2, GuestFd from, GuestFd) {
+  return copied(call, from);
+}
+BEAM_ESCALATED(dup3, GuestFd from, GuestFd, int) {
+  return copied(call, from);
+}
 
 }  // namespace
 }  // namespace beam::interpose

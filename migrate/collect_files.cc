@@ -47,7 +47,8 @@ Result<> Collector::descriptors(HostPid tid, VirtualPid vpid, ProcessState& stat
   std::sort(numbers.begin(), numbers.end());
   for (const int fd : numbers) {
     UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)));
-    auto object = copy ? object_of(tid, vpid, fd, std::move(copy)) : Result<std::uint32_t>(Error::from_errno("copy it"));
+    auto object =
+        copy ? object_of(tid, vpid, fd, std::move(copy)) : Result<std::uint32_t>(Error::from_errno("copy it"));
     if (!object.ok()) {
       return std::move(object).error().context("descriptor " + std::to_string(fd));
     }
@@ -102,12 +103,20 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   if (::fstat(file.copy.get(), &file.info) != 0) {
     return Error::from_errno("stat it");
   }
-  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it.
+  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it; they
+  // are kept in the kernel's order of them (kcmp(2)), as all of eventfds and their like are of one file.
   auto& known = known_files_[{file.info.st_dev, file.info.st_ino}];
-  for (const KnownFile& other : known) {
-    if (::syscall(SYS_kcmp, tid.value(), other.tid.value(), KCMP_FILE, fd, other.fd) == 0) {
-      return other.object;
+  auto place = known.begin();
+  for (auto end = known.end(); place != end;) {
+    const auto middle = place + (end - place) / 2;
+    const long order = ::syscall(SYS_kcmp, tid.value(), middle->tid.value(), KCMP_FILE, fd, middle->fd);
+    if (order == 0) {
+      return middle->object;
     }
+    if (order != 1 && order != 2) {
+      return order < 0 ? Error::from_errno("compare it with others") : Error(EIO, "compare it with others");
+    }
+    (order == 1 ? end : place) = order == 1 ? middle : middle + 1;
   }
   BEAM_TRY_ASSIGN(file.link, read_proc_link(tid, "fd/" + std::to_string(fd)));
   BEAM_TRY_ASSIGN(file.fdinfo, read_proc_file(tid, "fdinfo/" + std::to_string(fd)));
@@ -123,12 +132,12 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
     if (state.error().code() != kObstacle) {
       return std::move(state).error();
     }
-    known.push_back({tid, fd, 0});
+    known.insert(place, {tid, fd, 0});
     obstacle(vpid, "fd " + std::to_string(fd) + " (" + file.link + ")", state.error().what());
     return 0;
   }
   const auto id = static_cast<std::uint32_t>(state_.objects.size() + 1);
-  known.push_back({tid, fd, id});
+  known.insert(place, {tid, fd, id});
   ObjectRecord record;
   record.id = id;
   record.kind = (*kind)->name();
@@ -143,7 +152,8 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   }
   state_.objects.push_back(std::move(record));
   if ((*kind)->relates()) {
-    unrelated_.push_back({state_.objects.size() - 1, *kind, std::move(file)});
+    unrelated_.emplace(std::pair((*kind)->relate_order(), state_.objects.size() - 1),
+                       Unrelated{*kind, std::move(file)});
   }
   return id;
 }
@@ -168,17 +178,20 @@ Result<> Collector::relate_objects() {
     return object_of(HostPid(::getpid()), vpid, in_flight_.back().get(), std::move(copy));
   };
   // Relating may bring new objects, which then are to be related themselves.
-  for (std::size_t i = 0; i < unrelated_.size(); ++i) {
-    const Unrelated one{unrelated_[i].object, unrelated_[i].kind, std::move(unrelated_[i].file)};
-    std::string state = state_.objects[one.object].state;
+  while (!unrelated_.empty()) {
+    const auto next = unrelated_.extract(unrelated_.begin());
+    const std::size_t index = next.key().second;
+    const Unrelated& one = next.mapped();
+    std::string state = state_.objects[index].state;
     auto related = one.kind->relate(context_, one.file, state);
     if (!related.ok() && related.error().code() != kObstacle) {
-      return std::move(related).error().context("descriptor " + std::to_string(one.file.fd) + " (" + one.file.link + ")");
+      return std::move(related).error().context("descriptor " + std::to_string(one.file.fd) + " (" + one.file.link +
+                                                ")");
     }
     if (!related.ok()) {
       obstacle(one.file.vpid, "fd " + std::to_string(one.file.fd) + " (" + one.file.link + ")", related.error().what());
     }
-    state_.objects[one.object].state = std::move(state);
+    state_.objects[index].state = std::move(state);
   }
   return success();
 }

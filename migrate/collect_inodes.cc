@@ -43,7 +43,8 @@ Result<> copy_data(int fd, std::uint64_t begin, std::uint64_t end, std::vector<c
       got += static_cast<std::size_t>(n);
     }
     const std::size_t padded = (got + kPage - 1) / kPage * kPage;
-    std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(got), buffer.begin() + static_cast<std::ptrdiff_t>(padded), '\0');
+    std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(got), buffer.begin() + static_cast<std::ptrdiff_t>(padded),
+              '\0');
     BEAM_TRY(out.append(buffer.data(), padded));
     begin += got;
   }
@@ -120,7 +121,8 @@ Result<> Collector::inode_contents() {
 }
 
 // Of what has no descriptor any more: from whichever process maps a part of it.
-Result<> Collector::mapped_contents(std::vector<SharedMapping>& mappings, SharedMemoryState& state, ImageFileWriter& out) {
+Result<> Collector::mapped_contents(std::vector<SharedMapping>& mappings, SharedMemoryState& state,
+                                    ImageFileWriter& out) {
   std::sort(mappings.begin(), mappings.end(),
             [](const SharedMapping& a, const SharedMapping& b) { return a.range.offset < b.range.offset; });
   std::uint64_t done = 0;

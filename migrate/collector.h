@@ -1,7 +1,7 @@
 // Collects a quiesced sandbox into a SandboxState, and the contents of its memory into page files of an image.
 //
-// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end the
-// collection, so that all of them are found at once; failures do.
+// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end
+// the collection, so that all of them are found at once; failures do.
 #pragma once
 
 #include <sys/types.h>
@@ -24,14 +24,19 @@ namespace beam::migrate {
 
 class Collector {
  public:
-  // `image` may be null. `stdio` are the supervisor's descriptors that the sandbox's streams came from.
-  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio);
+  // `image` may be null. `stdio` and `later_stdio` as in FreezeOptions; they must outlive this.
+  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
+            const std::vector<std::array<int, 3>>* later_stdio = nullptr);
 
+  // As in FreezeOptions.
+  void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
   // The sandbox runs on after the freeze.
   void keep_running() { context_.ends = false; }
   Result<> run();
   // The image is durable, and the sandbox is about to end.
   void before_end() const;
+  // After run(): copies files that are executed or mapped into the image, all or those in the list.
+  Result<> carry_files(bool all, const std::vector<std::string>& some);
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 
@@ -43,7 +48,6 @@ class Collector {
   };
   // A description that refers to others.
   struct Unrelated {
-    std::size_t object = 0;  // index in state_.objects
     const ObjectKind* kind = nullptr;
     OpenFile file;
   };
@@ -86,6 +90,9 @@ class Collector {
   Result<> inode_contents();
   Result<> mapped_contents(std::vector<SharedMapping>& mappings, SharedMemoryState& state, ImageFileWriter& out);
 
+  // collect_terminals.cc
+  Result<> session_terminals();
+
   // collect_files.cc
   void locks(VirtualPid vpid, int fd, const std::string& info, std::vector<FileLock>& locks);
   Result<> descriptors(HostPid tid, VirtualPid vpid, ProcessState& state);
@@ -99,12 +106,12 @@ class Collector {
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
-  std::vector<Unrelated> unrelated_;
+  std::map<std::pair<int, std::size_t>, Unrelated> unrelated_;  // by relate_order() and index in state_.objects
   std::vector<UniqueFd> in_flight_;  // descriptions that only the supervisor has a number for
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<InodeKey, std::uint32_t> inode_indices_;
   std::set<std::pair<std::int32_t, std::uint64_t>> whole_mappings_;  // by process: all their bytes are kept, as memory
-  std::vector<KeptInode> inodes_;  // of each of state_.shared_memory
+  std::vector<KeptInode> inodes_;                                    // of each of state_.shared_memory
   std::vector<const interpose::AddressSpace*> spaces_;
 };
 

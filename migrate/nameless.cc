@@ -76,7 +76,8 @@ Result<UniqueFd> nameless_directory(const std::string& path, mode_t mode) {
       ::rmdir(it->c_str());
     }
   };
-  for (std::string::size_type slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+  for (std::string::size_type slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
     const std::string above = path.substr(0, slash);
     if (::mkdir(above.c_str(), 0700) == 0) {
       made.push_back(above);

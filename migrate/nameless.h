@@ -10,8 +10,9 @@
 
 namespace beam::migrate {
 
-// An empty file, open for reading and writing, on the file system of `path` where that is to be had, else where temporary
-// files are. `linkable`: linkat(2) may give it a name, as with O_TMPFILE; else it had one, at `path` if nothing stands there.
+// An empty file, open for reading and writing, on the file system of `path` where that is to be had, else where
+// temporary files are. `linkable`: linkat(2) may give it a name, as with O_TMPFILE; else it had one, at `path` if
+// nothing stands there.
 [[nodiscard]] Result<UniqueFd> nameless_file(const std::string& path, bool linkable);
 // An empty directory that has been removed from `path`.
 [[nodiscard]] Result<UniqueFd> nameless_directory(const std::string& path, mode_t mode);

@@ -23,15 +23,17 @@ Registry& registry() {
 KindRegistration::KindRegistration(std::unique_ptr<ObjectKind> kind) {
   BEAM_CHECK(find_kind(kind->name()) == nullptr);
   Registry& all = registry();
-  const auto after = std::upper_bound(
-      all.ordered.begin(), all.ordered.end(), kind.get(), [](const ObjectKind* a, const ObjectKind* b) {
-        return std::pair(a->order(), a->name()) < std::pair(b->order(), b->name());
-      });
+  const auto after = std::upper_bound(all.ordered.begin(), all.ordered.end(), kind.get(),
+                                      [](const ObjectKind* a, const ObjectKind* b) {
+                                        return std::pair(a->order(), a->name()) < std::pair(b->order(), b->name());
+                                      });
   all.ordered.insert(after, kind.get());
   all.owned.push_back(std::move(kind));
 }
 
-const std::vector<const ObjectKind*>& all_kinds() { return registry().ordered; }
+const std::vector<const ObjectKind*>& all_kinds() {
+  return registry().ordered;
+}
 
 const ObjectKind* find_kind(std::string_view name) {
   for (const ObjectKind* kind : registry().ordered) {

@@ -1,10 +1,11 @@
 // Kinds of kernel objects that a descriptor can stand for: one file each in migrate/kinds/, registered here.
 //
-// An object is an open file description (open(2)): descriptors that share one, by dup, fork, CLONE_FILES or SCM_RIGHTS, name
-// one object. A kind turns a description of a frozen process into its own state struct (fields.h), and that struct into a
-// new description, in two phases each, as objects refer to each other in any order and in circles:
+// An object is an open file description (open(2)): descriptors that share one, by dup, fork, CLONE_FILES or SCM_RIGHTS,
+// name one object. A kind turns a description of a frozen process into its own state struct (fields.h), and that struct
+// into a new description, in two phases each, as objects refer to each other in any order and in circles:
 //   collect  every description by itself      relate   what refers to other objects, which all have their ids now
-//   make     every description by itself      link     what refers to other objects, or needs the processes that hold them
+//   make     every description by itself      link     what refers to other objects, or needs the processes that hold
+//   them
 #pragma once
 
 #include <sys/stat.h>
@@ -38,8 +39,8 @@ struct OpenFile {
   int fd = -1;  // there
   UniqueFd copy;
   struct stat info {};
-  std::string link;    // /proc/TID/fd/FD
-  int flags = 0;       // F_GETFL
+  std::string link;  // /proc/TID/fd/FD
+  int flags = 0;     // F_GETFL
   std::int64_t offset = 0;
   std::string fdinfo;  // /proc/TID/fdinfo/FD
 };
@@ -90,9 +91,10 @@ struct KnownFile {
 
 struct CollectContext {
   interpose::Shared& shared;
-  const std::array<int, 3>& stdio;  // the supervisor's descriptors that the sandbox's streams came from; -1: none
-  ImageWriter* image = nullptr;     // null: `check` only wants to know whether it could be frozen
-  bool ends = true;                 // the sandbox ends with the freeze: what can be asked only once may be asked
+  const std::array<int, 3>& stdio;  // the supervisor's descriptors that stand for the sandbox's streams; -1: none
+  const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
+  const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
+  ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
   SharedParts parts;
 
   // While objects are related:
@@ -103,12 +105,13 @@ struct CollectContext {
   // The descriptions of one inode.
   std::function<const std::vector<KnownFile>&(dev_t device, ino_t inode)> known;
 
-  // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of what
-  // is known of it comes from the description.
+  // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of
+  // what is known of it comes from the description.
   std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
 
   // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
-  std::vector<std::function<void()>> at_end;
+  std::vector<std::function<void()>> at_end = {};
+  bool ends = true;  // the sandbox ends with the freeze: what can be asked only once may be asked
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };
@@ -117,6 +120,7 @@ struct MakeContext {
   const std::array<int, 3>& stdio;  // what the streams are now
   bool force = false;               // files may have changed
   SharedParts parts;
+  const std::vector<int>* consoles = nullptr;  // slave ends of the new ones
   // The supervisor's descriptor of an inode that was kept, open for reading and writing. kDamaged: there is none.
   std::function<Result<int>(std::uint32_t index)> inode;
   // For kinds that are made after the processes: ids of now. 0: no such process.
@@ -147,8 +151,10 @@ class ObjectKind {
   [[nodiscard]] virtual Result<std::string> collect(CollectContext& context, const OpenFile& file) const = 0;
   // Whether relate() is to be called.
   [[nodiscard]] virtual bool relates() const { return false; }
-  // Completes the state with what refers to other objects. May leave the description changed for as long as it takes, as
-  // nothing runs; not afterwards.
+  // Lower ones come first: relating may bring new objects, which later ones then know.
+  [[nodiscard]] virtual int relate_order() const { return 0; }
+  // Completes the state with what refers to other objects. May leave the description changed for as long as it takes,
+  // as nothing runs; not afterwards.
   [[nodiscard]] virtual Result<> relate(CollectContext& /*context*/, const OpenFile& /*file*/,
                                         std::string& /*state*/) const {
     return success();
@@ -166,7 +172,7 @@ class ObjectKind {
   [[nodiscard]] virtual Result<> link_all(LinkContext& /*context*/) const { return success(); }
   // Whether the state decodes.
   [[nodiscard]] virtual Result<> check(std::string_view state) const = 0;
-  [[nodiscard]] virtual Result<Json> show(std::string_view state) const = 0;
+  [[nodiscard]] virtual Result<> show(std::string_view state, const JsonTarget& into) const = 0;
 };
 
 // A kind whose state is the struct S.
@@ -195,15 +201,17 @@ class KindOf : public ObjectKind {
     BEAM_TRY(decode<S>(bytes));
     return success();
   }
-  Result<Json> show(std::string_view bytes) const final {
+  Result<> show(std::string_view bytes, const JsonTarget& into) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
-    return to_json_value(state);
+    write_json(into, state);
+    return success();
   }
 
  protected:
   [[nodiscard]] virtual Result<S> collect_state(CollectContext& context, const OpenFile& file) const = 0;
   [[nodiscard]] virtual Result<UniqueFd> make_from(MakeContext& context, const S& state) const = 0;
-  [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/, S& /*state*/) const {
+  [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/,
+                                              S& /*state*/) const {
     return success();
   }
   [[nodiscard]] virtual Result<> link_from(LinkContext& /*context*/, const S& /*state*/, int /*fd*/) const {

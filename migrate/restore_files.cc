@@ -124,8 +124,8 @@ Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& p
   return entered.ok() ? success() : Result<>(std::move(entered).error().context(process.working_directory));
 }
 
-// By the processes that hold them, so that /proc/locks and F_GETLK name those. Descriptors are in place: to close one would
-// end the process's POSIX locks on its file.
+// By the processes that hold them, so that /proc/locks and F_GETLK name those. Descriptors are in place: to close one
+// would end the process's POSIX locks on its file.
 Result<> Restorer::set_locks(const ProcessState& process) {
   if (std::all_of(process.descriptors.begin(), process.descriptors.end(),
                   [](const Descriptor& descriptor) { return descriptor.locks.empty(); })) {
@@ -170,14 +170,16 @@ Result<> Restorer::set_lock(Remote& remote, int descriptor, const FileLock& lock
       range.l_start = lock.start;
       range.l_len = lock.length;
       BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(range));
-      BEAM_TRY_ASSIGN(result, remote.raw_call(SYS_fcntl, fd, lock.kind == LockKind::kPosix ? F_SETLK : F_OFD_SETLK, at));
+      BEAM_TRY_ASSIGN(result,
+                      remote.raw_call(SYS_fcntl, fd, lock.kind == LockKind::kPosix ? F_SETLK : F_OFD_SETLK, at));
       break;
     }
   }
   if (result < 0) {
     Error error(static_cast<int>(-result), what);
-    return result == -EAGAIN || result == -EACCES ? std::move(error).remedy("somebody else has locked it since the freeze")
-                                                  : std::move(error);
+    return result == -EAGAIN || result == -EACCES
+               ? std::move(error).remedy("somebody else has locked it since the freeze")
+               : std::move(error);
   }
   return success();
 }

@@ -1,5 +1,5 @@
-// Shared memory, memfds and deleted files: made in the supervisor, filled from the image, and given back what only allows
-// for that when all else is in place: seals and permissions.
+// Shared memory, memfds and deleted files: made in the supervisor, filled from the image, and given back what only
+// allows for that when all else is in place: seals and permissions.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,7 +13,9 @@
 namespace beam::migrate {
 namespace {
 
-std::string own_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+std::string own_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
 
 }  // namespace
 
@@ -82,7 +84,8 @@ Result<> Restorer::fill_inode(const SharedMemoryState& state, int fd) {
       if (got <= 0) {
         return Error(got < 0 ? errno : kDamaged, "read " + state.page_file);
       }
-      const ssize_t put = ::pwrite(fd, buffer.data(), static_cast<std::size_t>(got), static_cast<off_t>(run.address + done));
+      const ssize_t put =
+          ::pwrite(fd, buffer.data(), static_cast<std::size_t>(got), static_cast<off_t>(run.address + done));
       if (put != got) {
         return Error(put < 0 ? errno : ENOSPC, "fill it");
       }
@@ -113,7 +116,7 @@ Result<> Restorer::seal_inodes() {
 }
 
 std::string Restorer::executable_of(const ProcessState& process) const {
-  return process.deleted_executable ? executables_.at(*process.deleted_executable) : process.executable;
+  return process.deleted_executable ? executables_.at(*process.deleted_executable) : program_path(process.executable);
 }
 
 void Restorer::remove_executables() {

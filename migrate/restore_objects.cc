@@ -16,7 +16,13 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}, {}, {}, nullptr} {
+    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio,
+                                                                                 options_.force,
+                                                                                 {},
+                                                                                 nullptr,
+                                                                                 {},
+                                                                                 {}} {
+  context_.consoles = options_.consoles;
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
       return Error(kDamaged, "the image has no file " + std::to_string(index));
@@ -27,7 +33,9 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
 }
 
-Restorer::~Restorer() { remove_executables(); }
+Restorer::~Restorer() {
+  remove_executables();
+}
 
 Result<> Restorer::build() {
   tracer_.begin_hold_of_new_tasks();
@@ -64,7 +72,9 @@ Result<> Restorer::build() {
   return success();
 }
 
-void Restorer::start() { tracer_.end_hold(); }
+void Restorer::start() {
+  tracer_.end_hold();
+}
 
 void Restorer::abandon() {
   for (const auto& ghost : ghosts_) {
@@ -137,13 +147,15 @@ Result<> Restorer::open_mapped_files() {
     const MappedFileState& file = state_.mapped_files[i];
     UniqueFd fd(::open(file.path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat info {};
-    if (!fd || ::fstat(fd.get(), &info) != 0) {
+    if ((!fd || ::fstat(fd.get(), &info) != 0) && file.carried.empty()) {
       return Error::from_errno("open the mapped file " + file.path);
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-    const bool same = S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size &&
+    const bool same = fd && S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size &&
                       modified == file.modified_ns;
-    if (!same && !options_.force) {
+    if (!same && !file.carried.empty()) {
+      BEAM_TRY_ASSIGN(fd, carried_file(file, writable[i]));
+    } else if (!same && !options_.force) {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
     }
@@ -168,7 +180,8 @@ Result<> Restorer::set_owners() {
         return Error::from_errno("choose who gets the signals of a descriptor");
       }
     }
-    // The kernel remembers the number under which O_ASYNC was set, for si_fd: it has to be set by a process that has it.
+    // The kernel remembers the number under which O_ASYNC was set, for si_fd: it has to be set by a process that has
+    // it.
     if (object.asynchronous) {
       BEAM_TRY(set_asynchronous(object.id, fd));
     }

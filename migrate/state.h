@@ -1,5 +1,5 @@
-// What an image says about a sandbox: processes, threads, memory, and the graph of kernel objects that they hold. All pids
-// here are virtual; all addresses and descriptor numbers are the program's own.
+// What an image says about a sandbox: processes, threads, memory, and the graph of kernel objects that they hold. All
+// pids here are virtual; all addresses and descriptor numbers are the program's own.
 #pragma once
 
 #include <array>
@@ -15,16 +15,19 @@ namespace beam::migrate {
 // --- memory ---
 
 enum class Backing : std::uint8_t {
-  kAnonymous,   // private memory of the process
-  kFile,        // a file by path, private or shared
+  kAnonymous,     // private memory of the process
+  kFile,          // a file by path, private or shared
   kSharedMemory,  // shared anonymous memory, a memfd: contents in the image
   kLast = kSharedMemory,
 };
 inline const char* to_string(Backing backing) {
   switch (backing) {
-    case Backing::kAnonymous: return "anonymous";
-    case Backing::kFile: return "file";
-    case Backing::kSharedMemory: return "shared memory";
+    case Backing::kAnonymous:
+      return "anonymous";
+    case Backing::kFile:
+      return "file";
+    case Backing::kSharedMemory:
+      return "shared memory";
   }
   return "?";
 }
@@ -77,8 +80,9 @@ struct MappedFileState {
   std::string path;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
+  std::string carried{};  // the file of the image with its contents; empty: none
 };
-BEAM_STATE(MappedFileState, 1, path, size, modified_ns)
+BEAM_STATE(MappedFileState, 1, path, size, modified_ns, carried)
 
 // What has an inode that no path leads to: contents in the image. Mappings and descriptors refer to it by index.
 enum class InodeKind : std::uint8_t {
@@ -89,9 +93,12 @@ enum class InodeKind : std::uint8_t {
 };
 inline const char* to_string(InodeKind kind) {
   switch (kind) {
-    case InodeKind::kAnonymous: return "anonymous";
-    case InodeKind::kMemfd: return "memfd";
-    case InodeKind::kDeletedFile: return "deleted file";
+    case InodeKind::kAnonymous:
+      return "anonymous";
+    case InodeKind::kMemfd:
+      return "memfd";
+    case InodeKind::kDeletedFile:
+      return "deleted file";
   }
   return "?";
 }
@@ -102,10 +109,10 @@ struct SharedMemoryState {
   std::string page_file;
   std::vector<PageRun> pages;  // the last one ends with its page, whatever the size
   InodeKind kind = InodeKind::kAnonymous;
-  std::uint32_t mode = 0;           // permissions; of memfds and files
-  std::uint32_t seals = 0;          // F_GET_SEALS, of a memfd
-  std::int64_t modified_ns = 0;     // of a file
-  bool linkable = false;            // linkat(2) may give it a name: made with O_TMPFILE
+  std::uint32_t mode = 0;        // permissions; of memfds and files
+  std::uint32_t seals = 0;       // F_GET_SEALS, of a memfd
+  std::int64_t modified_ns = 0;  // of a file
+  bool linkable = false;         // linkat(2) may give it a name: made with O_TMPFILE
 };
 BEAM_STATE(SharedMemoryState, 1, name, size, page_file, pages, kind, mode, seals, modified_ns, linkable)
 
@@ -136,7 +143,7 @@ BEAM_STATE(InterruptedCall, 1, number, remaining_ns)
 
 struct ThreadState {
   std::int32_t vtid = 0;
-  bool exited = false;        // a group leader that has exited before its threads
+  bool exited = false;         // a group leader that has exited before its threads
   std::int32_t exit_code = 0;  // then: as wait(2) would show it
   std::string name;
   std::vector<std::uint64_t> registers;  // user_regs_struct
@@ -188,10 +195,14 @@ enum class LockKind : std::uint8_t {
 };
 inline const char* to_string(LockKind kind) {
   switch (kind) {
-    case LockKind::kPosix: return "posix";
-    case LockKind::kDescription: return "ofd";
-    case LockKind::kWhole: return "flock";
-    case LockKind::kLease: return "lease";
+    case LockKind::kPosix:
+      return "posix";
+    case LockKind::kDescription:
+      return "ofd";
+    case LockKind::kWhole:
+      return "flock";
+    case LockKind::kLease:
+      return "lease";
   }
   return "?";
 }
@@ -239,8 +250,8 @@ struct ProcessState {
   std::vector<ThreadState> threads;  // the leader first
 };
 BEAM_STATE(ProcessState, 1, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
-           deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
-           pending, timers, threads)
+           deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
+           subreaper, limits, address_space, descriptors, actions, pending, timers, threads)
 
 // --- the whole ---
 
@@ -264,6 +275,14 @@ struct ClockState {
 };
 BEAM_STATE(ClockState, 1, realtime_ns, monotonic_ns, boottime_ns)
 
+// The controlling terminal of a session.
+struct SessionTerminal {
+  std::int32_t session = 0;
+  std::int32_t foreground = 0;  // its process group; 0: none of the sandbox
+  std::int32_t console = -1;    // which of the runtime's terminals it is
+};
+BEAM_STATE(SessionTerminal, 1, session, foreground, console)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -273,9 +292,10 @@ struct SandboxState {
   std::vector<MappedFileState> mapped_files;
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
+  std::vector<SessionTerminal> terminals;
   std::uint32_t message_traps = 0;  // interpose/message_traps.h
 };
-BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects,
-           message_traps)
+BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
+           objects, terminals, message_traps)
 
 }  // namespace beam::migrate

@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "/memfd:";
 constexpr std::string_view kDeleted = " (deleted)";
-constexpr int kKept = O_ACCMODE | O_APPEND | O_DIRECT | O_DSYNC | O_LARGEFILE | O_NOATIME | O_NONBLOCK | O_PATH | O_SYNC;
+constexpr int kKept =
+    O_ACCMODE | O_APPEND | O_DIRECT | O_DSYNC | O_LARGEFILE | O_NOATIME | O_NONBLOCK | O_PATH | O_SYNC;
 
 class Memfd : public KindOf<MemfdState> {
  public:

@@ -46,7 +46,9 @@ struct MadePipe {
   UniqueFd write_end;
 };
 
-std::string own_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+std::string own_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
 
 struct Contents {
   std::vector<std::uint8_t> bytes;
@@ -183,14 +185,15 @@ class Pipe : public KindOf<PipeEndState> {
       pipe.write_end.reset(ends[1]);
     }
     const int capacity = ::fcntl(pipe.write_end.get(), F_GETPIPE_SZ);
-    if (capacity != static_cast<int>(state.capacity) && ::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, state.capacity) < 0) {
+    if (capacity != static_cast<int>(state.capacity) &&
+        ::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, state.capacity) < 0) {
       return Error::from_errno("make a pipe of " + std::to_string(state.capacity) + " bytes")
           .remedy("see fs.pipe-user-pages-soft and fs.pipe-max-size");
     }
     BEAM_TRY(refill(pipe.write_end.get(), state));
     // Each description is one of its own: opened by way of the first pair.
     fd.reset(::open(own_path(access == O_WRONLY ? pipe.write_end.get() : pipe.read_end.get()).c_str(),
-                    (state.flags & kKept) | O_NONBLOCK | O_CLOEXEC));
+                    access | O_NONBLOCK | O_CLOEXEC));
     return with_flags(std::move(fd), state);
   }
 

@@ -14,7 +14,7 @@
 namespace beam::migrate {
 
 struct PseudoFileState {
-  std::string path;         // of one that belongs to a process: what follows /proc/PID
+  std::string path;          // of one that belongs to a process: what follows /proc/PID
   std::int32_t process = 0;  // by virtual id
   std::int32_t thread = 0;   // the path then follows /proc/PID/task/TID
   std::int32_t flags = 0;
@@ -58,8 +58,10 @@ class PseudoFile : public KindOf<PseudoFileState> {
       case CGROUP2_SUPER_MAGIC:
       case DEBUGFS_MAGIC:
       case TRACEFS_MAGIC:
-      case SECURITYFS_MAGIC: return true;
-      default: return false;
+      case SECURITYFS_MAGIC:
+        return true;
+      default:
+        return false;
     }
   }
   bool made_after_processes(std::string_view bytes) const override {

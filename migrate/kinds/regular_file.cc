@@ -100,7 +100,8 @@ class RegularFile : public KindOf<RegularFileState> {
   Result<RegularFileState> collect_state(CollectContext& context, const OpenFile& file) const override {
     RegularFileState state;
     state.path = file.link;
-    state.flags = file.flags & kKept;
+    // Of O_TMPFILE, a file keeps the bit of O_DIRECTORY.
+    state.flags = file.flags & kKept & (S_ISDIR(file.info.st_mode) ? ~0 : ~O_DIRECTORY);
     state.offset = file.offset;
     state.size = static_cast<std::uint64_t>(file.info.st_size);
     state.modified_ns = file.info.st_mtim.tv_sec * 1'000'000'000LL + file.info.st_mtim.tv_nsec;
@@ -108,6 +109,9 @@ class RegularFile : public KindOf<RegularFileState> {
     state.mode = file.info.st_mode & 07777;
     if (file.link.empty() || file.link.front() != '/') {
       return Error(kObstacle, "a file without a path");
+    }
+    if (context.shared.proc->listing_at(file.link)) {
+      return Error(kObstacle, "a listing of /proc that is held open");
     }
     // nlink tells a removed file from one whose name ends like that.
     if (file.info.st_nlink == 0) {
@@ -171,7 +175,8 @@ class RegularFile : public KindOf<RegularFileState> {
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
     if (S_ISREG(info.st_mode) && !state.removed && !context.force &&
         (static_cast<std::uint64_t>(info.st_size) != state.size || modified != state.modified_ns)) {
-      return Error(ESTALE, state.path + ": has changed since the freeze").remedy("thaw with --force to go on with it as it is");
+      return Error(ESTALE, state.path + ": has changed since the freeze")
+          .remedy("thaw with --force to go on with it as it is");
     }
     if ((state.flags & O_PATH) != 0 || state.offset == 0) {
       return fd;
@@ -192,8 +197,8 @@ class RegularFile : public KindOf<RegularFileState> {
     return ::lstat(path.c_str(), &found) == 0 && found.st_ino == info.st_ino && found.st_dev == info.st_dev;
   }
 
-  // Offsets of directories are the file system's own. The same directory knows its own again; of a copy, the entry that was
-  // read last tells, or how many were.
+  // Offsets of directories are the file system's own. The same directory knows its own again; of a copy, the entry that
+  // was read last tells, or how many were.
   static Result<std::int64_t> offset_behind(int fd, const RegularFileState& state) {
     std::int64_t same = -1;
     std::int64_t named = -1;

@@ -37,8 +37,8 @@ class Signalfd : public KindOf<SignalfdState> {
     return state;
   }
   Result<UniqueFd> make_from(MakeContext& /*context*/, const SignalfdState& state) const override {
-    UniqueFd fd(static_cast<int>(::syscall(SYS_signalfd4, -1, &state.mask, sizeof state.mask,
-                                           SFD_CLOEXEC | (state.flags & O_NONBLOCK))));
+    UniqueFd fd(static_cast<int>(
+        ::syscall(SYS_signalfd4, -1, &state.mask, sizeof state.mask, SFD_CLOEXEC | (state.flags & O_NONBLOCK))));
     if (!fd) {
       return Error::from_errno("make a signalfd");
     }

@@ -13,8 +13,8 @@ namespace beam::migrate {
 
 struct TimerfdState {
   std::int32_t clock = 0;
-  std::int32_t flags = 0;      // of the description
-  std::int32_t set_flags = 0;  // of timerfd_settime(2)
+  std::int32_t flags = 0;         // of the description
+  std::int32_t set_flags = 0;     // of timerfd_settime(2)
   std::int64_t remaining_ns = 0;  // 0: not armed
   std::int64_t interval_ns = 0;
   std::uint64_t ticks = 0;
@@ -29,9 +29,15 @@ constexpr unsigned long TFD_IOC_SET_TICKS = _IOW('T', 0, std::uint64_t);
 #endif
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * kSecond + time.tv_nsec; }
-timespec time_of(std::int64_t ns) { return {ns / kSecond, ns % kSecond}; }
-bool is_time_of_day(int clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM; }
+std::int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * kSecond + time.tv_nsec;
+}
+timespec time_of(std::int64_t ns) {
+  return {ns / kSecond, ns % kSecond};
+}
+bool is_time_of_day(int clock) {
+  return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM;
+}
 
 class Timerfd : public KindOf<TimerfdState> {
  public:

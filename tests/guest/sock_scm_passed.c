@@ -1,5 +1,6 @@
-// Sockets that come to give credentials in the hands of others: the option is set by another process while this one waits in
-// recvmsg, and on a socket that a process got through another socket; an accepted one has the option of its listener.
+// Sockets that come to give credentials in the hands of others: the option is set by another process while this one
+// waits in recvmsg, and on a socket that a process got through another socket; an accepted one has the option of its
+// listener.
 #include <pthread.h>
 
 #include "creds.h"

@@ -1,0 +1,44 @@
+// What an image says of the sandbox that it is of, beside its processes (Manifest.sandbox): what a thaw needs to
+// supervise it as the `beam run` that it came from did.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "migrate/image.h"
+#include "runtime/console_state.h"
+
+namespace beam::runtime {
+
+struct SandboxDescription {
+  std::string id;
+  std::string name;
+  std::string group;
+  std::string host_name;
+  std::string working_directory;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;  // of COMMAND, which `beam exec` starts from
+  std::uint32_t umask = 022;
+  bool keep_stdin = false;
+  bool terminal = false;
+  std::int32_t root = 0;           // the process whose end is the end of the sandbox
+  std::int32_t target = 0;         // COMMAND
+  bool stopped = false;            // COMMAND was stopped, as by SIGTSTP
+  std::uint8_t terminal_mask = 0;  // bit n: COMMAND's descriptor n was its terminal
+  // COMMAND's own first, if it has one; then those of processes that were executed later.
+  std::vector<ConsoleState> consoles;
+};
+
+// kDamaged: the image doesn't say.
+[[nodiscard]] Result<SandboxDescription> describe(const migrate::Image& image);
+
+}  // namespace beam::runtime
+
+namespace beam::migrate {
+
+BEAM_STATE(runtime::SandboxDescription, 1, id, name, group, host_name, working_directory, command, environment, umask,
+           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles)
+
+}  // namespace beam::migrate
