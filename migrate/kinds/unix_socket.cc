@@ -178,6 +178,9 @@ class UnixSocket : public KindOf<UnixSocketState> {
     state.type = socket_option(fd, SOL_SOCKET, SO_TYPE);
     state.flags = file.flags & kKeptFlags;
     state.name = unix_name(context.shared, fd, false, diag.file);
+    if (context.shared.socket_names != nullptr && context.shared.socket_names->shown(to_text(state.name))) {
+      return Error(kObstacle, "a UNIX socket that is bound to a path of the mount view can't be frozen yet");
+    }
     state.listening = diag.state == TCP_LISTEN;
     state.backlog = diag.backlog;
     state.shutdown = diag.shutdown;
