@@ -1,6 +1,7 @@
 // Messages that wait in UNIX sockets: looked at without being taken, and sent again.
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,31 +106,24 @@ Result<Peeked> peek(const interpose::Shared& shared, int fd, std::vector<std::ui
   return peeked;
 }
 
-// Of a run of a stream that ends with the bytes that descriptors came with: how many bytes come before those. Leaves
-// the offset of peeks behind the run.
-Result<std::size_t> bytes_before_descriptors(const interpose::Shared& shared, int fd, std::size_t run,
-                                             std::size_t size) {
-  std::vector<std::uint8_t> byte(1);
-  std::size_t without = 0;  // the first byte that may be theirs
-  std::size_t with = size - 1;
+// Of a run of a stream that ends with what descriptors came with: how many bytes come before that. The kernel shows the
+// descriptors already to a look at the first byte of the run; but what can't be copied whole it leaves out, together
+// with what follows (net/unix/af_unix.c, unix_stream_read_generic). So the last byte gets no place.
+Result<std::size_t> bytes_before_descriptors(int fd, std::size_t run, std::size_t size) {
   const auto move_to = [fd](std::size_t offset) {
     const int value = static_cast<int>(offset);
     return ::setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof value) == 0;
   };
-  while (without < with) {
-    const std::size_t middle = without + (with - without) / 2;
-    if (!move_to(run + middle)) {
-      return Error::from_errno("look at what a UNIX socket holds");
-    }
-    BEAM_TRY_ASSIGN(const Peeked peeked, peek(shared, fd, byte, 1));
-    if (peeked.descriptors.empty()) {
-      without = middle + 1;
-    } else {
-      with = middle;
-    }
+  constexpr std::size_t kPage = 4096;
+  const std::size_t room = (size - 1 + kPage - 1) / kPage * kPage;
+  void* area = ::mmap(nullptr, room + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (area == MAP_FAILED || ::mprotect(static_cast<char*>(area) + room, kPage, PROT_NONE) != 0 || !move_to(run)) {
+    return Error::from_errno("look at what a UNIX socket holds");
   }
+  const ssize_t before = ::recv(fd, static_cast<char*>(area) + room - (size - 1), size, MSG_PEEK | MSG_DONTWAIT);
+  ::munmap(area, room + kPage);
   move_to(run + size);
-  return with;
+  return before < 0 ? 0 : static_cast<std::size_t>(before);
 }
 
 }  // namespace
@@ -170,7 +164,7 @@ Result<std::vector<UnixMessage>> peek_unix_messages(CollectContext& context, con
     if (type == SOCK_STREAM && !peeked.descriptors.empty()) {
       // The run may begin with bytes that came before the descriptors, which go with the first byte of theirs.
       BEAM_TRY_ASSIGN(const std::size_t before,
-                      bytes_before_descriptors(context.shared, fd, seen, static_cast<std::size_t>(peeked.size)));
+                      bytes_before_descriptors(fd, seen, static_cast<std::size_t>(peeked.size)));
       if (before > 0) {
         UnixMessage plain;
         plain.sender = peeked.message.sender;
