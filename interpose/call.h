@@ -89,6 +89,7 @@ class CallInProgress {
   std::string text;         // name and arguments as the program gave them, when the call is traced
   long number = -1;
   std::uint64_t began = 0;
+  bool entered = true;      // false: the call's entry stop is still to come
 };
 
 // A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the routine

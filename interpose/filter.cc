@@ -16,7 +16,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  explicit FilterBuilder(const SyscallTable& table) : table_(table) {}
+  FilterBuilder(const SyscallTable& table, bool shifted) : table_(table), shifted_(shifted) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -44,12 +44,27 @@ class FilterBuilder {
     const SyscallDeclaration* call;  // null: unknown to this table
   };
 
-  static bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) {
+  [[nodiscard]] bool allowed(const SyscallDeclaration& call) const {
+    return call.strategy == Strategy::kAllow || (call.only_shifted() && !shifted_);
+  }
+
+  [[nodiscard]] TrapWhen conditions(const SyscallDeclaration& call) const {
+    TrapWhen when = call.trap_when;
+    if (shifted_) {
+      when.insert(when.end(), call.when_shifted.begin(), call.when_shifted.end());
+    }
+    return when;
+  }
+
+  [[nodiscard]] bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
-           b->trap_when.empty();
+    if (a->strategy != b->strategy && allowed(*a) && allowed(*b)) {
+      return true;
+    }
+    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && allowed(*a) == allowed(*b) &&
+           (allowed(*a) || (conditions(*a).empty() && conditions(*b).empty()));
   }
 
   void collect_ranges() {
@@ -86,6 +101,10 @@ class FilterBuilder {
       emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
       return;
     }
+    if (allowed(*call)) {
+      emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+      return;
+    }
     switch (call->strategy) {
       case Strategy::kAllow:
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -99,7 +118,8 @@ class FilterBuilder {
         break;
     }
     auto& jumps = call->strategy == Strategy::kAnswer ? notify_jumps_ : trace_jumps_;
-    for (const Conjunction& tests : call->trap_when) {
+    const TrapWhen when = conditions(*call);
+    for (const Conjunction& tests : when) {
       std::vector<std::size_t> misses;
       for (const ArgTest& test : tests) {
         half(test, 0, misses);
@@ -111,7 +131,7 @@ class FilterBuilder {
         land(miss);
       }
     }
-    if (call->trap_when.empty()) {
+    if (when.empty()) {
       jumps.push_back(code_.size());
       emit(BPF_JMP | BPF_JA, 0);
     } else {
@@ -158,6 +178,7 @@ class FilterBuilder {
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
+  bool shifted_;
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -166,6 +187,8 @@ class FilterBuilder {
 
 }  // namespace
 
-std::vector<sock_filter> build_filter(const SyscallTable& table) { return FilterBuilder(table).build(); }
+std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted) {
+  return FilterBuilder(table, shifted).build();
+}
 
 }  // namespace beam::interpose

@@ -12,6 +12,7 @@
 
 namespace beam::interpose {
 
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table);
+// `shifted`: for a sandbox whose clocks are not the workstation's.
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted);
 
 }  // namespace beam::interpose

@@ -16,12 +16,12 @@
 #include "interpose/agent/layout.h"
 #include "interpose/clone.h"
 #include "interpose/proc_stat.h"
+#include "interpose/timed_call.h"
 
 namespace beam::interpose {
 namespace {
 
 constexpr std::uint64_t kAllSignals = ~0ULL;
-constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND, include/linux/errno.h
 
 // Calls that show a stop as EINTR, although no handler has run (signal(7), "Interruption of system calls ... by stop
 // signals", and those that check signal_pending() themselves). To the program, ERESTARTNOHAND means the same wherever
@@ -80,13 +80,15 @@ bool Tracer::lets_vfork_parent_wait(const Process& process) const {
   });
 }
 
+// Neither does a program whose memory is closed stop before its first system call has opened it (reveal.h).
 void Tracer::request_hold(const Task& task) const {
-  if (task.state != RunState::kNew && !task.exiting && !lets_vfork_parent_wait(*task.process)) {
+  if (task.state != RunState::kNew && !task.exiting && !task.process->unreadable && !lets_vfork_parent_wait(*task.process)) {
     ::ptrace(PTRACE_INTERRUPT, task.tid.value(), nullptr, nullptr);
   }
 }
 
 void Tracer::hold(Task& task, StoppedTracee tracee, int stop_signal) {
+  leave_agent(task, tracee);
   tracee.flush_regs();
   task.state = RunState::kHeld;
   task.held_stop_signal = stop_signal;
@@ -124,7 +126,11 @@ void Tracer::end_hold() {
       // when SIGCONT has come, without an instruction in between.
       StoppedTracee(tid).request_stop();
     }
-    resume(*task, StoppedTracee(tid));
+    StoppedTracee tracee(tid);
+    if (task->timed_restart) {
+      begin_timed_restart(*task, tracee);
+    }
+    resume(*task, std::move(tracee));
   }
 }
 
@@ -230,6 +236,7 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
 
 Result<> QuiescedSandbox::tidy(Task& task) {
   StoppedTracee tracee(task.tid);
+  tracer_->undo_timed_restart(task, tracee);
   const AddressSpace& space = *task.process->space;
   const auto died = [&] { return task.exiting || ::kill(task.process->host.value(), 0) != 0; };
   user_regs_struct* regs = tracee.regs();
@@ -267,6 +274,14 @@ Result<> QuiescedSandbox::tidy(Task& task) {
     regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
     tracee.set_regs_changed();
     tracee.flush_regs();
+  }
+  const auto result = static_cast<std::int64_t>(regs->rax);
+  const auto number = static_cast<long>(regs->orig_rax);
+  if (result == kRestartBlock && (number != SYS_restart_syscall || !task.restarting.deadline_ns)) {
+    const long original = number == SYS_restart_syscall ? task.restarting.number : number;
+    task.restarting = {original, deadline_of(original, *regs, tracee.memory(), blocked_call(task.tid))};
+  } else if (result == kRestartNoHandler && !task.timed_restart) {
+    task.timed_restart = deadline_of(number, *regs, tracee.memory(), blocked_call(task.tid));
   }
   return success();
 }

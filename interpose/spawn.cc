@@ -157,7 +157,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   UniqueFd theirs(sockets[1]);
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
-  static const std::vector<sock_filter> filter = build_filter(SyscallTable::instance());
+  const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
+  const std::vector<sock_filter> filter = build_filter(SyscallTable::instance(), shifted);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   std::vector<int> parked(4 + request.inherit.size());
   const pid_t pid = ::fork();

@@ -28,7 +28,7 @@ const ListRegistration kDescriptors{
     ALLOW(fdatasync), ALLOW(sync_file_range), ALLOW(ftruncate),    ALLOW(fallocate),   ALLOW(fadvise64),
     ALLOW(readahead), ALLOW(fchmod),       ALLOW(fchown),          ALLOW(fsetxattr),   ALLOW(fgetxattr),
     ALLOW(flistxattr), ALLOW(fremovexattr),       ALLOW(getdents),    ALLOW(getdents64),
-    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(timerfd_create), ALLOW(timerfd_settime), ALLOW(timerfd_gettime), ALLOW(inotify_init),
+    ALLOW(fchdir),    ALLOW(close_range),  ALLOW(eventfd),         ALLOW(eventfd2),    ALLOW(timerfd_create), ALLOW(timerfd_gettime), ALLOW(inotify_init),
     ALLOW(inotify_init1), ALLOW(inotify_rm_watch), ALLOW(memfd_create), ALLOW(pidfd_getfd), ALLOW(io_setup),
     ALLOW(io_destroy), ALLOW(io_getevents), ALLOW(io_submit),      ALLOW(io_cancel),   ALLOW(io_pgetevents),
     ALLOW(syncfs),    ALLOW(cachestat),    ALLOW(file_getattr),    ALLOW(file_setattr),
@@ -58,7 +58,7 @@ const ListRegistration kSockets{
 const ListRegistration kSignalsAndTime{
     ALLOW(rt_sigaction),  ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),    ALLOW(rt_sigpending), ALLOW(rt_sigsuspend),
     ALLOW(sigaltstack),   ALLOW(pause),          ALLOW(nanosleep),       ALLOW(alarm),
-    ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_settime),   ALLOW(timer_gettime), ALLOW(timer_getoverrun),
+    ALLOW(getitimer),     ALLOW(setitimer),      ALLOW(timer_gettime), ALLOW(timer_getoverrun),
     ALLOW(timer_delete),  ALLOW(gettimeofday),  ALLOW(time),
     ALLOW(times),         ALLOW(restart_syscall), ALLOW(adjtimex),       ALLOW(clock_adjtime),
 };
@@ -67,8 +67,8 @@ const ListRegistration kProcess{
     ALLOW(exit),          ALLOW(exit_group),   ALLOW(sched_yield),  ALLOW(getcpu),       ALLOW(getrusage),
     ALLOW(getrlimit),     ALLOW(setrlimit),    ALLOW(getuid),       ALLOW(geteuid),      ALLOW(getgid),
     ALLOW(getegid),       ALLOW(getresuid),    ALLOW(getresgid),    ALLOW(getgroups),    ALLOW(personality),
-    ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
-    ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
+    ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), 
+    ALLOW(futex_wake),     ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),
     ALLOW(landlock_restrict_self), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
 };

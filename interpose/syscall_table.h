@@ -61,6 +61,10 @@ struct SyscallDeclaration {
   Support support = Support::kFull;
   const char* note = "";
   TrapWhen trap_when;
+  // The same, in a sandbox whose clocks are not the workstation's (ClockOffsets), in addition; with nothing else to trap it
+  // for, a call with these passes elsewhere as an allowed one.
+  TrapWhen when_shifted;
+  [[nodiscard]] bool only_shifted() const { return trap_when.empty() && !when_shifted.empty(); }
   int deny_errno = 0;
   // Whether the filter traps a call with these arguments.
   [[nodiscard]] bool traps(const RawArgs& args) const;
@@ -132,7 +136,7 @@ struct Adapter<Handler> {
 
 template <auto Handler, Strategy kStrategy>
 SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {}, Support support = Support::kFull,
-                           const char* note = "") {
+                           const char* note = "", TrapWhen when_shifted = {}) {
   SyscallDeclaration declaration;
   declaration.number = number;
   declaration.name = name;
@@ -140,6 +144,7 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   declaration.support = support;
   declaration.note = note;
   declaration.trap_when = std::move(trap_when);
+  declaration.when_shifted = std::move(when_shifted);
   if constexpr (kStrategy == Strategy::kAnswer || kStrategy == Strategy::kAnswerAtStop) {
     declaration.answer = &Adapter<Handler>::run;
   } else {
@@ -151,19 +156,22 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
 
 }  // namespace detail
 
-#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, ...)                                       \
+#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, shifted, ...)                                       \
   static StrategyTraits<strategy>::Result beam_sys_##name(StrategyTraits<strategy>::Call& call __VA_OPT__(, )       \
                                                               __VA_ARGS__);                                         \
   static const SyscallRegistration beam_registration_##name(                                                        \
-      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note));                   \
+      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note, shifted));          \
   static StrategyTraits<strategy>::Result beam_sys_##name([[maybe_unused]] StrategyTraits<strategy>::Call& call     \
                                                               __VA_OPT__(, ) __VA_ARGS__)
 
 #define BEAM_SYSCALL(name, strategy, ...) \
-  BEAM_SYSCALL_DECLARE_(name, strategy, TrapWhen{}, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
+  BEAM_SYSCALL_DECLARE_(name, strategy, TrapWhen{}, Support::kFull, "", TrapWhen{} __VA_OPT__(, ) __VA_ARGS__)
 // Trapped only when `conditions` (a TrapWhen expression, in parentheses) hold.
 #define BEAM_SYSCALL_WHEN(name, strategy, conditions, ...) \
-  BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
+  BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "", TrapWhen{} __VA_OPT__(, ) __VA_ARGS__)
+// Trapped when `conditions` hold (none: TrapWhen{}), or `shifted` does and the sandbox's clocks are not the workstation's.
+#define BEAM_SYSCALL_SHIFTED(name, strategy, conditions, shifted, ...) \
+  BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "", shifted __VA_OPT__(, ) __VA_ARGS__)
 // The part of an answered call that an escalation runs on the event thread.
 #define BEAM_ESCALATED(name, ...)                                                                  \
   static Rewrite beam_escalated_##name(RewriteCall& call __VA_OPT__(, ) __VA_ARGS__);              \

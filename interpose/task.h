@@ -76,6 +76,14 @@ struct Task {
   std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
+  // What the kernel goes on with by restart_syscall(2), and when it times out, as far as that is known (timed_call.h).
+  struct Restarting {
+    long number = -1;
+    std::optional<std::int64_t> deadline_ns;  // CLOCK_MONOTONIC
+  };
+  Restarting restarting;
+  // The call that it is held in is made again, and times out then.
+  std::optional<std::int64_t> timed_restart;
 };
 
 // What answer threads need of the caller, copied out so that no lock is held while a call is answered.

@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <string>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -23,6 +25,7 @@
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
+#include "interpose/timed_call.h"
 
 namespace beam::interpose {
 namespace {
@@ -37,6 +40,17 @@ constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 
 bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+// Whether the task has a handler for the signal.
+bool catches(HostPid tid, int signal) {
+  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("SigCgt:")) {
+      return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1) != 0;
+    }
+  }
+  return true;
 }
 
 // Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
@@ -226,10 +240,11 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_ && !task.process->unreadable && !lets_vfork_parent_wait(*task.process)) {
     hold(task, std::move(tracee), is_group_stop_signal(signal) ? signal : 0);
     return;
   }
+  note_restart(task, tracee);
   // Each thread stops and goes on by itself; the leader's news is the process's.
   const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
@@ -471,6 +486,11 @@ void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.mask_after_call) {
     unmask_after_call(task, tracee);
   }
+  if (task.call != nullptr && !task.call->entered) {
+    task.call->entered = true;
+    resume(task, std::move(tracee));
+    return;
+  }
   if (task.call != nullptr) {
     leave_call(task, tracee);
     resume(task, std::move(tracee));
@@ -515,7 +535,7 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
     tracee.set_regs_changed();
   }
   const auto raw = static_cast<std::int64_t>(regs->rax);
-  const bool restarts = raw == -512 || raw == -513 || raw == -514 || raw == -516;  // include/linux/errno.h
+  const bool restarts = will_restart(raw);
   ExitCall exit(*this, shared_, task, tracee);
   if (!restarts) {
     call->at_exit(exit);
@@ -536,6 +556,7 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   ExitCall exit(*this, shared_, task, tracee);
   const std::optional<std::int64_t> result = call->leave(exit, faulted);
+  release_slots(task, call->slots);
   *regs = call->entry;
   if (result) {
     regs->rax = static_cast<std::uint64_t>(*result);
@@ -602,6 +623,11 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       resume(task, std::move(tracee), signal);
       return;
     }
+  }
+  note_restart(task, tracee);
+  if (task.call != nullptr && !task.call->entered && catches(task.tid, signal)) {
+    undo_timed_restart(task, tracee);
+    task.timed_restart.reset();  // the handler ends the call
   }
   if (signal == SIGSYS && task.filters != nullptr && task.filters->strict) {
     end_strict_task(task, std::move(tracee));

@@ -70,6 +70,9 @@ class Tracer {
   bool take_events();
   // Lets every held task go on.
   void end_hold();
+  [[nodiscard]] bool holding() const { return holding_; }
+  // For timed_call.h: a held task's registers are as the program made its call.
+  void undo_timed_restart(Task& task, StoppedTracee& tracee);
   // False while a new child waits for the event that tells whose it is.
   [[nodiscard]] bool all_children_known() const { return early_.empty(); }
 
@@ -98,6 +101,8 @@ class Tracer {
   void end_strict_task(Task& task, StoppedTracee tracee);
   void unmask_after_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
+  static void note_restart(Task& task, StoppedTracee& tracee);
+  void begin_timed_restart(Task& task, StoppedTracee& tracee);
   static void restore_registers_of_child(Task& task, StoppedTracee& tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();

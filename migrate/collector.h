@@ -8,6 +8,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +22,9 @@
 #include "migrate/state.h"
 
 namespace beam::migrate {
+
+// sched_setattr(2) for a task; 0: the calling thread.
+bool set_scheduling(pid_t tid, const Scheduling& scheduling);
 
 class Collector {
  public:
@@ -50,13 +55,19 @@ class Collector {
   void obstacle(VirtualPid vpid, std::string object, std::string reason);
   [[nodiscard]] std::vector<LiveProcess> live_processes() const;
 
-  // collect_process.cc
   Result<> zombie(const interpose::Process& process);
+  // collect_attributes.cc
+  Result<> read_own_attributes();
+  Result<> attributes(const interpose::Task& task, ThreadAttributes& state);
+  [[nodiscard]] std::optional<Credentials> credentials(const std::string& status) const;
+  Result<> posix_timers(Remote& remote, ProcessState& state);
+
+  // collect_process.cc
   Result<> live(const LiveProcess& live);
   Result<> identity(const interpose::Process& process, HostPid tid, ProcessState& state);
-  void refuse_foreign_credentials(const LiveProcess& live, const std::string& status);
   Result<> remote_process_state(Remote& remote, const std::string& status, ProcessState& state);
-  Result<> refuse_sharing(const LiveProcess& live);
+  void shared_tables(const LiveProcess& live, ProcessState& state);
+  void check_sharing();
 
   // collect_thread.cc
   Result<ThreadState> thread(Remote& remote);
@@ -78,13 +89,31 @@ class Collector {
   interpose::QuiescedSandbox& sandbox_;
   ImageWriter* image_;
   CollectContext context_;
+  std::int64_t began_ns_ = 0;  // of this workstation's CLOCK_MONOTONIC: when the sandbox's clocks were read
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> shared_memory_;  // by device and inode
   std::vector<std::vector<SharedMapping>> shared_mappings_;                          // of each of state_.shared_memory
-  std::vector<const interpose::AddressSpace*> spaces_;
+  std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
+  std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
+  // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.
+  struct TableOrder {
+    int type;
+    bool operator()(const std::pair<HostPid, std::int32_t>& a, const std::pair<HostPid, std::int32_t>& b) const;
+  };
+  using Tables = std::set<std::pair<HostPid, std::int32_t>, TableOrder>;
+  std::map<int, Tables> tables_;
+  struct OwnAttributes {
+    Scheduling scheduling;
+    std::vector<std::uint64_t> affinity;
+    std::int32_t io_priority = 0;
+    std::uint64_t timer_slack = 0;
+    std::string status;
+    std::string oom_score_adjustment;
+  };
+  OwnAttributes own_;
 };
 
 }  // namespace beam::migrate

@@ -162,6 +162,15 @@ class Checker {
     if (thread.registers.size() != sizeof(user_regs_struct) / sizeof(std::uint64_t)) {
       return damaged("thread " + std::to_string(thread.vtid) + " has a wrong number of registers");
     }
+    for (const std::uint32_t filter : thread.attributes.filters) {
+      if (filter >= state_.filters.size()) {
+        return damaged("a thread's seccomp filter is not there");
+      }
+    }
+    const auto& credentials = thread.attributes.credentials;
+    if (credentials && (credentials->users.size() != 4 || credentials->groups.size() != 4)) {
+      return damaged("a thread has a wrong number of user or group ids");
+    }
     return signals(thread.pending);
   }
 

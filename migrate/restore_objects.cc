@@ -15,7 +15,17 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}} {}
+    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}} {
+  for (const ProcessState& process : state_.processes) {
+    by_vpid_[process.vpid] = &process;
+    if (!process.adopted) {
+      children_[process.parent].push_back(&process);
+    }
+    if (!process.wait_status) {
+      by_space_[process.address_space].push_back(&process);
+    }
+  }
+}
 
 Restorer::~Restorer() = default;
 
@@ -29,11 +39,14 @@ Result<> Restorer::build() {
     return Error(EIO, "thaw: fault point");
   }
   BEAM_TRY(make_tree());
-  for (const ProcessState& process : state_.processes) {
-    if (!process.wait_status) {
-      auto filled = fill(process);
-      if (!filled.ok()) {
-        return std::move(filled).error().context("thaw process " + std::to_string(process.vpid));
+  // What processes share is there for all of them before the next step looks at it.
+  for (const auto step : {&Restorer::fill_space, &Restorer::fill, &Restorer::start_timers, &Restorer::finish}) {
+    for (const ProcessState& process : state_.processes) {
+      if (!process.wait_status) {
+        auto done = (this->*step)(process);
+        if (!done.ok()) {
+          return std::move(done).error().context("thaw process " + std::to_string(process.vpid));
+        }
       }
     }
   }

@@ -12,7 +12,9 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -62,6 +64,8 @@ class Restorer {
     interpose::Task* parent = nullptr;  // null: the supervisor
   };
   [[nodiscard]] const ProcessState* find(std::int32_t vpid) const;
+  [[nodiscard]] std::uint64_t shared_with(const ProcessState& a, const ProcessState& b) const;
+  interpose::Task* sharing_sibling(const ProcessState& process) const;
   Result<> make_root(const ProcessState& process, const ProcessState& first);
   Result<> make_children(const ProcessState& process);
   Result<> make_strays();
@@ -84,14 +88,24 @@ class Restorer {
   Result<> hand_over(Remote& remote, const std::vector<int>& fds, std::vector<int>& numbers);
 
   // restore_process.cc
+  Result<> fill_space(const ProcessState& process);
   Result<> fill(const ProcessState& process);
+  Result<> finish(const ProcessState& process);
   Result<> make_threads(const ProcessState& process, interpose::Task& leader);
   Result<> fill_thread(Remote& remote, const ThreadState& thread);
-  Result<> set_signals(Remote& remote, const ProcessState& process);
+  Result<> set_process(Remote& remote, const ProcessState& process, bool close_control);
   Result<> set_registers(interpose::Task& task, const ThreadState& thread);
   Result<> queue_signals(const ProcessState& process);
   Result<> end_leader(interpose::Task& leader, int exit_code);
   Result<> stop(const ProcessState& process);
+
+  // restore_attributes.cc
+  void set_credentials(Batch& batch, const Credentials& credentials, std::uint32_t secure_bits);
+  Result<> set_attributes(Remote& remote, const ThreadAttributes& attributes);
+  Result<> install_filters(Remote& remote, interpose::Task& task, const ThreadAttributes& attributes);
+  Result<> make_timers(Remote& remote, const ProcessState& process);
+  Result<> start_timers(const ProcessState& process);
+  void set_oom_score(const ProcessState& process);
 
   interpose::Tracer& tracer_;
   const Image& image_;
@@ -106,6 +120,13 @@ class Restorer {
   std::map<std::int32_t, std::string> programs_;      // what each stub executes
   std::vector<std::unique_ptr<Ghost>> ghosts_;
   std::vector<const ProcessState*> strays_;
+  std::unordered_map<std::int32_t, const ProcessState*> by_vpid_;
+  std::unordered_map<std::int32_t, std::vector<const ProcessState*>> children_;  // not the adopted ones
+  std::map<std::uint32_t, std::vector<const ProcessState*>> by_space_;
+  std::set<std::uint32_t> filled_spaces_;
+  std::set<std::int32_t> filled_tables_;  // of descriptors, by ProcessState.files_of
+  std::set<std::uint32_t> sealed_spaces_;
+  std::vector<std::shared_ptr<const interpose::OwnFilter>> filters_;  // of state_.filters
   UniqueFd control_;          // ours: descriptors are sent to the stubs through it
   int control_fd_ = -1;       // the other end's number in every stub
   std::uint64_t vdso_place_ = 0;

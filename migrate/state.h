@@ -105,6 +105,43 @@ struct RestartableSequences {
 };
 BEAM_STATE(RestartableSequences, 1, address, size, signature, flags)
 
+// sched_setattr(2).
+struct Scheduling {
+  std::uint32_t policy = 0;
+  std::uint64_t flags = 0;
+  std::int32_t nice = 0;
+  std::uint32_t priority = 0;
+  std::uint64_t runtime = 0;
+  std::uint64_t deadline = 0;
+  std::uint64_t period = 0;
+};
+BEAM_STATE(Scheduling, 1, policy, flags, nice, priority, runtime, deadline, period)
+
+// credentials(7), capabilities(7); ids in the order real, effective, saved, of the file system.
+struct Credentials {
+  std::vector<std::uint32_t> users;
+  std::vector<std::uint32_t> groups;
+  std::vector<std::uint32_t> supplementary;
+  std::uint64_t inheritable = 0, permitted = 0, effective = 0, bounding = 0, ambient = 0;
+};
+BEAM_STATE(Credentials, 1, users, groups, supplementary, inheritable, permitted, effective, bounding, ambient)
+
+// What a thread has that its supervisor has not: a thaw leaves the rest as it finds it.
+struct ThreadAttributes {
+  std::optional<Scheduling> scheduling;
+  std::vector<std::uint64_t> affinity;            // a bit a processor; empty: any
+  std::optional<std::int32_t> io_priority;        // ioprio_set(2)
+  std::optional<std::uint64_t> timer_slack_ns;    // PR_SET_TIMERSLACK
+  std::optional<std::uint32_t> time_stamp_counter;  // PR_SET_TSC
+  std::uint32_t secure_bits = 0;                  // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
+  std::optional<Credentials> credentials;
+  // The program's own seccomp filters, oldest first: indexes in SandboxState.filters.
+  std::vector<std::uint32_t> filters;
+  bool strict = false;  // the last of them stands for SECCOMP_MODE_STRICT
+};
+BEAM_STATE(ThreadAttributes, 1, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
+           credentials, filters, strict)
+
 // A system call that the freeze interrupted, and that is issued again.
 struct InterruptedCall {
   std::int64_t number = -1;
@@ -129,9 +166,11 @@ struct ThreadState {
   std::vector<std::vector<std::uint8_t>> pending;  // siginfo of each signal queued for this thread
   std::int32_t parent_death_signal = 0;
   std::optional<InterruptedCall> call;
+  ThreadAttributes attributes;
 };
-BEAM_STATE(ThreadState, 1, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
-           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call)
+BEAM_STATE_SINCE(ThreadState, attributes, 2)
+BEAM_STATE(ThreadState, 2, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
+           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes)
 
 // --- processes ---
 
@@ -150,6 +189,19 @@ struct IntervalTimer {
   std::int64_t value_us = 0;
 };
 BEAM_STATE(IntervalTimer, 1, which, interval_us, value_us)
+
+// timer_create(2).
+struct PosixTimer {
+  std::int32_t id = 0;
+  std::int32_t clock = 0;    // with a virtual id where it names a process or thread
+  std::int32_t notify = 0;   // SIGEV_*
+  std::int32_t signal = 0;
+  std::uint64_t value = 0;   // of the signal
+  std::int32_t thread = 0;   // with SIGEV_THREAD_ID: its virtual id
+  std::int64_t interval_ns = 0;
+  std::int64_t left_ns = 0;  // 0: not running
+};
+BEAM_STATE(PosixTimer, 1, id, clock, notify, signal, value, thread, interval_ns, left_ns)
 
 struct Limit {
   std::int32_t resource = 0;
@@ -187,10 +239,28 @@ struct ProcessState {
   std::vector<std::vector<std::uint8_t>> pending;
   std::vector<IntervalTimer> timers;
   std::vector<ThreadState> threads;  // the leader first
+  std::vector<PosixTimer> posix_timers;
+  std::optional<std::int32_t> oom_score_adjustment;  // where it is not the supervisor's
+  bool no_huge_pages = false;    // PR_SET_THP_DISABLE
+  bool merge_memory = false;     // PR_SET_MEMORY_MERGE
+  bool locks_new_memory = false;  // mlockall(2) with MCL_FUTURE
+  // Processes that share a table by clone(2) have the same number there, the virtual id of the first of them.
+  std::int32_t files_of = 0;     // CLONE_FILES
+  std::int32_t directory_of = 0;  // CLONE_FS
+  std::int32_t actions_of = 0;   // CLONE_SIGHAND
 };
-BEAM_STATE(ProcessState, 1, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
+BEAM_STATE_SINCE(ProcessState, posix_timers, 2)
+BEAM_STATE_SINCE(ProcessState, oom_score_adjustment, 2)
+BEAM_STATE_SINCE(ProcessState, no_huge_pages, 2)
+BEAM_STATE_SINCE(ProcessState, merge_memory, 2)
+BEAM_STATE_SINCE(ProcessState, locks_new_memory, 2)
+BEAM_STATE_SINCE(ProcessState, files_of, 2)
+BEAM_STATE_SINCE(ProcessState, directory_of, 2)
+BEAM_STATE_SINCE(ProcessState, actions_of, 2)
+BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
-           pending, timers, threads)
+           pending, timers, threads, posix_timers, oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory,
+           files_of, directory_of, actions_of)
 
 // --- the whole ---
 
@@ -209,6 +279,13 @@ struct ClockState {
 };
 BEAM_STATE(ClockState, 1, realtime_ns, monotonic_ns, boottime_ns)
 
+// A seccomp filter of a program, as it gave it.
+struct FilterState {
+  std::vector<std::uint64_t> program;  // struct sock_filter
+  std::uint32_t flags = 0;             // of seccomp(2)
+};
+BEAM_STATE(FilterState, 1, program, flags)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -218,7 +295,10 @@ struct SandboxState {
   std::vector<MappedFileState> mapped_files;
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
+  std::vector<FilterState> filters;
 };
-BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects)
+BEAM_STATE_SINCE(SandboxState, filters, 2)
+BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects,
+           filters)
 
 }  // namespace beam::migrate
