@@ -118,11 +118,18 @@ int check_deadline(const RewriteCall& call, std::uint64_t pointer) {
   return deadline.tv_sec < 0 || deadline.tv_nsec < 0 || deadline.tv_nsec >= 1'000'000'000 ? EINVAL : 0;
 }
 
-// Whether the owner that a word names is a living thread of the sandbox.
+// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be passed on:
+// the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which from the exit event
+// until it has come there finds the host's id in the word (robust_list.h).
 bool lives(RewriteCall& call, std::uint32_t word) {
-  const HostPid host = call.shared().pids.to_host(VirtualPid(static_cast<pid_t>(word & FUTEX_TID_MASK)));
+  const auto id = static_cast<pid_t>(word & FUTEX_TID_MASK);
+  const HostPid host = call.shared().pids.to_host(VirtualPid(id));
   const Task* owner = host == HostPid() ? nullptr : call.shared().tasks.find(host);
-  return owner != nullptr && !owner->exiting;
+  if (owner != nullptr && !owner->exiting) {
+    return true;
+  }
+  const Task* dying = call.shared().tasks.find(HostPid(id));
+  return dying != nullptr && dying->exiting;
 }
 
 // The owner must live at the time when the call begins: later, its end is seen.

@@ -156,6 +156,14 @@ __attribute__((unused)) static int guest_pass(void) {
   return 0;
 }
 
+// A moment at which whoever runs the guest may freeze and thaw it: it says so on stdout, and goes on at a line, or the
+// end, of stdin. Natively that is /dev/null.
+__attribute__((unused)) static void guest_fence(void) {
+  CHECK_EQ(write(STDOUT_FILENO, "FENCE\n", 6), 6);
+  char byte = 0;
+  CHECK(read(STDIN_FILENO, &byte, 1) >= 0);
+}
+
 // fork; an alarm is not inherited, so the child sets its own.
 __attribute__((unused)) static pid_t guest_fork(void) {
   pid_t pid = SYS(fork());

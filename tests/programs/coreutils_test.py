@@ -40,7 +40,7 @@ fmt -w 20 w; pr -t -2 n; expand -t 4 w; unexpand -a w; od -c w; od -A x -t x1z n
 md5sum n; sha1sum n; sha256sum n > sums; sha256sum -c sums; sha512sum w; b2sum w; cksum n; sum n
 factor 1234567890123; seq -w 8 11; seq 1 .5 3; numfmt --to=iec 123456789; numfmt --from=si 1.5K; expr 6 \* 7; expr abc : 'a\(.\)c'; printf '%d %s\n' 7 seven
 shuf -n 3 --random-source=n n; tsort w; ptx -w 30 w; echo -e 'a\tb'; printf '%b' 'nul\0' | od -c; yes no | head -2; csplit -s n 10; cat xx01 | head -2
-split -b 20 --filter='wc -c' n; printf 'b\0a\0' | sort -z | tr '\0' '\n'; dircolors -b | head -c 10; echo; stdbuf -oL head -1 n; tail -f --pid=$$ n & kill $!; wait $!; echo $?
+split -b 20 --filter='wc -c' n; printf 'b\0a\0' | sort -z | tr '\0' '\n'; dircolors -b | head -c 10; echo; stdbuf -oL head -1 n; tail -f --pid=$$ n > /dev/null & kill $!; wait $!; echo $?
 """
 
 SYSTEM = r"""
