@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/agent/layout.h"
-#include "interpose/clone.h"
 #include "interpose/proc_stat.h"
 #include "interpose/timed_call.h"
 
@@ -72,17 +71,9 @@ bool in_beams_code(const AddressSpace& space, std::uint64_t rip) {
 
 // --- Tracer's part ---
 
-// The parent of a vfork sleeps where only death wakes it, until this process executes a program or ends.
-bool Tracer::lets_vfork_parent_wait(const Process& process) const {
-  return std::any_of(shared_.tasks.tasks().begin(), shared_.tasks.tasks().end(), [&](const auto& entry) {
-    const auto* clone = dynamic_cast<const CloneInProgress*>(entry.second->call.get());
-    return clone != nullptr && (clone->flags & CLONE_VFORK) != 0 && clone->child == process.vpid;
-  });
-}
-
-// Neither does a program whose memory is closed stop before its first system call has opened it (reveal.h).
+// A program whose memory is closed does not stop before its first system call has opened it (reveal.h).
 void Tracer::request_hold(const Task& task) const {
-  if (task.state != RunState::kNew && !task.exiting && !task.process->unreadable && !lets_vfork_parent_wait(*task.process)) {
+  if (task.state != RunState::kNew && !task.exiting && !task.process->unreadable && task.state != RunState::kInVfork) {
     ::ptrace(PTRACE_INTERRUPT, task.tid.value(), nullptr, nullptr);
   }
 }
@@ -97,6 +88,9 @@ void Tracer::hold(Task& task, StoppedTracee tracee, int stop_signal) {
 void Tracer::begin_hold() {
   holding_ = true;
   for (const auto& [tid, task] : shared_.tasks.tasks()) {
+    if (task->state == RunState::kInVfork) {
+      hold(*task, StoppedTracee(tid), 0);
+    }
     request_hold(*task);
   }
 }
@@ -126,6 +120,10 @@ void Tracer::end_hold() {
       // when SIGCONT has come, without an instruction in between.
       StoppedTracee(tid).request_stop();
     }
+    if (task->vfork_child != VirtualPid()) {
+      task->state = RunState::kInVfork;
+      continue;
+    }
     StoppedTracee tracee(tid);
     if (task->timed_restart) {
       begin_timed_restart(*task, tracee);
@@ -150,8 +148,7 @@ Result<std::unique_ptr<QuiescedSandbox>> QuiescedSandbox::begin(Tracer& tracer, 
   for (Task* task : quiesced->tasks()) {
     BEAM_TRY(quiesced->tidy(*task));
   }
-  // A step may have ended a task, or found one killed: the table has to say so.
-  tracer.take_events();
+  BEAM_TRY(quiesced->bury_killed(patience));
   if (fault_point("quiesce.stopped")) {
     return Error(EIO, "quiesce: fault point");
   }
@@ -220,17 +217,37 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
       continue;
     }
     if (missing != nullptr && std::chrono::steady_clock::now() > give_up) {
-      const auto* clone = dynamic_cast<const CloneInProgress*>(missing->call.get());
-      const bool vfork = clone != nullptr && (clone->flags & CLONE_VFORK) != 0;
       return Error(EBUSY, "stop thread " + std::to_string(missing->vtid.value()) + " of process " +
-                              std::to_string(missing->process->vpid.value()) +
-                              (vfork ? ", which waits in vfork for its child to execute a program"
-                                     : ", which sleeps uninterruptibly in the kernel"))
+                              std::to_string(missing->process->vpid.value()) + ", which sleeps uninterruptibly in the kernel")
           .remedy("try again later");
     }
     // Stops come within microseconds; what takes longer sleeps in the kernel, and is worth waiting for in larger steps.
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(1000));
+  }
+}
+
+// A signal that was on its way may have killed a task although it was held, or a step may have ended it: the table has to
+// say so.
+Result<> QuiescedSandbox::bury_killed(std::chrono::milliseconds patience) {
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    tracer_->take_events();
+    const Task* dying = nullptr;
+    for (const auto& [tid, task] : tracer_->shared().tasks.tasks()) {
+      const bool leader_of_living = task->exiting && tid == task->process->host && task->process->threads > 1;
+      if (task->state == RunState::kHeld && !leader_of_living && (task->exiting || !StoppedTracee(tid).signal_mask())) {
+        dying = task.get();
+        break;
+      }
+    }
+    if (dying == nullptr) {
+      return success();
+    }
+    if (std::chrono::steady_clock::now() > give_up) {
+      return Error(EBUSY, "wait for the end of thread " + std::to_string(dying->vtid.value()) + ", which has been killed");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
 }
 

@@ -13,10 +13,15 @@ namespace beam::interpose {
 namespace {
 
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
-BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
+BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT,
+                           PR_SET_SECUREBITS})), int option,
                   std::uint64_t value) {
   Process& process = *call.caller.process;
   if (process.revealing) {
+    return Answer::pass();
+  }
+  if (option == PR_CAPBSET_DROP || option == PR_CAP_AMBIENT || option == PR_SET_SECUREBITS) {
+    process.credentials_changed = true;  // as by the calls below
     return Answer::pass();
   }
   if (option == PR_SET_SECCOMP || option == PR_GET_SECCOMP) {

@@ -47,6 +47,7 @@ struct Process {
   // by exec, as the filters are that trap them.
   std::vector<int> trapped_reads;
   std::shared_ptr<AddressSpace> space;
+  HostPid vfork_parent;  // the task that waits in vfork(2) for this process
   std::atomic<int> threads{0};
 };
 
@@ -55,6 +56,7 @@ enum class RunState {
   kRunning,
   kGroupStop,  // listening in a group stop
   kHeld,       // kept stopped by the interposer (quiesce)
+  kInVfork,    // kept stopped until its child executes a program or ends
 };
 
 struct Task {
@@ -76,6 +78,7 @@ struct Task {
   std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
+  VirtualPid vfork_child;            // the process that it waits for in vfork(2), or with CLONE_VFORK; 0: none
   // What the kernel goes on with by restart_syscall(2), and when it times out, as far as that is known (timed_call.h).
   struct Restarting {
     long number = -1;

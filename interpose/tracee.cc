@@ -160,6 +160,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
   }
   const user_regs_struct saved = regs_;
   user_regs_struct call = injected(saved, gadget, number, args);
+  regs_changed_ = false;  // or a step would put the program's in their place
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
     return gone();
   }

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -240,7 +241,7 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
-  if (holding_ && !task.process->unreadable && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_ && !task.process->unreadable) {
     hold(task, std::move(tracee), is_group_stop_signal(signal) ? signal : 0);
     return;
   }
@@ -301,7 +302,8 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
   if ((clone->flags & CLONE_PARENT_SETTID) != 0 && clone->settid_by_us) {
     (void)tracee.memory().write(clone->parent_tid, &vtid, sizeof(pid_t));
   }
-  if (early_dead_.erase(child) != 0) {
+  const bool lives = early_dead_.erase(child) == 0;
+  if (!lives) {
     // It was killed before it could report itself. Its parent can still wait for it.
     if (process != parent.process) {
       ++zombies_;
@@ -320,7 +322,47 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       start_child(task, StoppedTracee(child));
     }
   }
+  if ((clone->flags & CLONE_VFORK) != 0 && lives) {
+    wait_for_vfork_child(parent, std::move(tracee), *process);
+    return;
+  }
   resume(parent, std::move(tracee));
+}
+
+// Takes the parent out of its call, with the result that it will see, and keeps it there.
+void Tracer::wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child) {
+  const auto mask = tracee.signal_mask();
+  bool stop_request_used = false;
+  if (!mask || !tracee.set_signal_mask(~(1ULL << (SIGTRAP - 1))) || !tracee.step(stop_request_used) ||
+      !tracee.set_signal_mask(*mask)) {
+    return;  // killed: its events follow
+  }
+  leave_call(parent, tracee);
+  if (!tracee.flush_regs()) {
+    return;
+  }
+  if (stop_request_used) {
+    tracee.request_stop();
+  }
+  parent.vfork_child = child.vpid;
+  child.vfork_parent = parent.tid;
+  parent.state = RunState::kInVfork;
+  if (holding_) {
+    hold(parent, std::move(tracee), 0);
+  }
+}
+
+// The child has executed a program, or ends.
+void Tracer::end_vfork(Process& child) {
+  const HostPid tid = std::exchange(child.vfork_parent, HostPid());
+  Task* parent = tid != HostPid() ? shared_.tasks.find(tid) : nullptr;
+  if (parent == nullptr || parent->vfork_child != child.vpid) {
+    return;
+  }
+  parent->vfork_child = VirtualPid();
+  if (parent->state == RunState::kInVfork) {
+    resume(*parent, StoppedTracee(tid));
+  }
 }
 
 void Tracer::start_child(Task& task, StoppedTracee tracee) {
@@ -330,7 +372,7 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
     task.settid_address = 0;
   }
   restore_registers_of_child(task, tracee);
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_) {
     hold(task, std::move(tracee), 0);
     return;
   }
@@ -397,6 +439,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   process.unreadable =
       map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered) == AgentMapping::kUnreadable;
   resume(*task, std::move(tracee));
+  end_vfork(process);
 }
 
 void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(task, std::move(tracee)); }
@@ -643,6 +686,9 @@ void Tracer::on_exit_event(Task& task, StoppedTracee tracee) {
   mark_robust_futexes(task, tracee.memory(), pi_waiters_.any());
   pi_waiters_.died(task.tid, task.vtid);
   std::move(tracee).resume(Resume::kContinue);
+  if (task.tid == task.process->host) {
+    end_vfork(*task.process);
+  }
 }
 
 void Tracer::on_death(HostPid tid, int status) {
@@ -661,6 +707,9 @@ void Tracer::on_death(HostPid tid, int status) {
     return;
   }
   const std::shared_ptr<Process> process = task->process;
+  if (tid == process->host) {
+    end_vfork(*process);
+  }
   if (!task->exiting) {
     pi_waiters_.died(tid, task->vtid);  // killed without an exit event
   }

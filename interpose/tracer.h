@@ -59,7 +59,6 @@ class Tracer {
 
   // --- holding, for interpose/quiesce.h ---
   // Asks every task to stop, and from now on keeps it at the first stop where it is between two instructions of its own.
-  // A child that its parent waits for in vfork(2) runs on until it lets the parent go: the kernel stops no such parent.
   void begin_hold();
   // Nothing of a sandbox that is being made may run before the whole of it is there.
   void begin_hold_of_new_tasks() { holding_ = true; }
@@ -82,10 +81,11 @@ class Tracer {
   Task& add_spawned(HostPid host, VirtualPid vpid);
   bool drain_posted();
   void request_hold(const Task& task) const;
-  [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;
   void handle(HostPid tid, int status);
   void on_event_stop(Task& task, StoppedTracee tracee, int signal);
   void on_new_child(Task& parent, StoppedTracee tracee);
+  void wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child);
+  void end_vfork(Process& child);
   void on_exec(Task& task, StoppedTracee tracee);
   void on_syscall_trace(Task& task, StoppedTracee tracee);
   void on_syscall_stop(Task& task, StoppedTracee tracee);

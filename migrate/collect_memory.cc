@@ -168,7 +168,11 @@ Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
     if (mapping.shared) {
       continue;
     }
-    BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end));
+    std::vector<AddressRange> guards;
+    BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end, guards));
+    for (const auto& [start, end] : guards) {
+      space.guards.push_back({start, end - start});
+    }
     for (const auto& [start, end] : regions) {
       space.pages.push_back({start, end - start, out.size()});
       BEAM_TRY(reader.copy(start, end, (mapping.protection & PROT_READ) != 0, out));

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,7 +129,7 @@ Result<> Collector::live(const LiveProcess& live) {
   Task& first = *live.tasks.front();
   const HostPid tid = first.tid;
   ProcessState state;
-  BEAM_TRY(identity(process, tid, state));
+  BEAM_TRY(identity(process, process.host, state));  // a zombie leader still knows
   if (!process.space->agent_mapped) {
     obstacle(process.vpid, "memory", "its program may be executed but not read, and so can't be looked into");
     return success();
@@ -155,6 +156,9 @@ Result<> Collector::live(const LiveProcess& live) {
   state.dumpable_cleared = process.dumpable_cleared.load();
   for (const Task* task : live.tasks) {
     state.stop_signal = state.stop_signal != 0 ? state.stop_signal : task->held_stop_signal;
+  }
+  if (state.stop_signal != 0) {
+    BEAM_TRY_ASSIGN(state.stop_waited_for, stop_waited_for(process, state));
   }
   for (int resource = 0; resource < RLIM_NLIMITS; ++resource) {
     rlimit64 limit{};
@@ -256,6 +260,31 @@ void Collector::check_sharing() {
       }
     }
   }
+}
+
+// Whether the parent's wait has told of the stop already: it would tell once only.
+Result<bool> Collector::stop_waited_for(const Process& process, const ProcessState& state) {
+  const Task* parent = sandbox_.shared().tasks.find(sandbox_.shared().pids.to_host(VirtualPid(state.parent)));
+  if (state.adopted || parent == nullptr || parent->state != interpose::RunState::kHeld || !parent->process->space->agent_mapped) {
+    return false;
+  }
+  Remote remote(*parent);
+  BEAM_TRY_ASSIGN(const std::int64_t waiting,
+                  remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(process.host.value()), 0,
+                                  WSTOPPED | WNOHANG | WNOWAIT | __WALL));
+  if (waiting < 0) {
+    return false;  // no child of the kernel's
+  }
+  // The same with an answer: a null one does not tell nothing from something.
+  BEAM_TRY(remote.map_scratch(sizeof(siginfo_t)));
+  BEAM_TRY(remote.put(siginfo_t{}));
+  auto told = remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(process.host.value()), remote.scratch(),
+                              WSTOPPED | WNOHANG | WNOWAIT | __WALL);
+  auto info = remote.get<siginfo_t>();
+  BEAM_TRY(remote.unmap_scratch());
+  BEAM_TRY(std::move(told));
+  BEAM_TRY(info);
+  return info->si_pid == 0;
 }
 
 Result<> Collector::remote_process_state(Remote& remote, const std::string& status, ProcessState& state) {

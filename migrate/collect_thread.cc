@@ -43,6 +43,7 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   const HostPid tid = task.tid;
   ThreadState state;
   state.vtid = task.vtid.value();
+  state.vfork_child = task.vfork_child.value();
   const user_regs_struct* regs = remote.tracee().regs();
   const auto mask = remote.tracee().signal_mask();
   if (regs == nullptr || !mask) {

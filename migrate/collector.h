@@ -68,6 +68,7 @@ class Collector {
   Result<> remote_process_state(Remote& remote, const std::string& status, ProcessState& state);
   void shared_tables(const LiveProcess& live, ProcessState& state);
   void check_sharing();
+  Result<bool> stop_waited_for(const interpose::Process& process, const ProcessState& state);
 
   // collect_thread.cc
   Result<ThreadState> thread(Remote& remote);

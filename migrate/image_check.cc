@@ -104,6 +104,12 @@ class Checker {
       }
     }
     BEAM_TRY(pages(space.page_file, space.pages));
+    for (const MemoryArea& guard : space.guards) {
+      if (guard.address % kPage != 0 || guard.size % kPage != 0 || guard.address > kAddressLimit ||
+          guard.size > kAddressLimit - guard.address || (guard.address < BEAM_AGENT_END && guard.address + guard.size > BEAM_AGENT_BASE)) {
+        return damaged("a guard has an impossible place");
+      }
+    }
     auto mapping = space.mappings.begin();
     for (const PageRun& run : space.pages) {
       while (mapping != space.mappings.end() && mapping->end <= run.address) {

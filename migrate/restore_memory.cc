@@ -20,6 +20,7 @@ constexpr int PR_SET_VMA = 0x53564d41;
 constexpr int PR_SET_VMA_ANON_NAME = 0;
 #endif
 constexpr long kMseal = 462;
+constexpr std::uint64_t kGuardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
 }  // namespace
@@ -92,6 +93,9 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
     if (mapping.sealed) {
       BEAM_TRY(remote.call("seal memory", kMseal, mapping.start, size, 0));
     }
+  }
+  for (const MemoryArea& guard : space.guards) {
+    BEAM_TRY(remote.call("guard memory", SYS_madvise, guard.address, guard.size, kGuardInstall));
   }
   BEAM_TRY(close_all_but_control(remote));
   return set_layout(remote, space.layout);

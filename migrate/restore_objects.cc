@@ -40,7 +40,7 @@ Result<> Restorer::build() {
   }
   BEAM_TRY(make_tree());
   // What processes share is there for all of them before the next step looks at it.
-  for (const auto step : {&Restorer::fill_space, &Restorer::fill, &Restorer::start_timers, &Restorer::finish}) {
+  for (const auto step : {&Restorer::fill_space, &Restorer::fill, &Restorer::stop, &Restorer::start_timers, &Restorer::finish}) {
     for (const ProcessState& process : state_.processes) {
       if (!process.wait_status) {
         auto done = (this->*step)(process);

@@ -1,5 +1,6 @@
 // Filling a stub: everything that makes it the process of the image, registers last.
 #include <elf.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -98,7 +99,7 @@ Result<> Restorer::finish(const ProcessState& process) {
   if (process.threads.front().exited) {
     BEAM_TRY(end_leader(leader, process.threads.front().exit_code));
   }
-  return process.stop_signal != 0 ? stop(process) : success();
+  return success();
 }
 
 Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
@@ -166,6 +167,8 @@ Result<> Restorer::fill_thread(Remote& remote, const ThreadState& thread) {
   const ThreadAttributes& attributes = thread.attributes;
   if (attributes.credentials) {
     set_credentials(batch, *attributes.credentials, attributes.secure_bits);
+  } else if (attributes.secure_bits == SECBIT_KEEP_CAPS) {
+    batch.add("set the secure bits", SYS_prctl, PR_SET_KEEPCAPS, 1);  // which takes no privilege
   } else if (attributes.secure_bits != 0) {
     batch.add("set the secure bits", SYS_prctl, PR_SET_SECUREBITS, attributes.secure_bits);
   }
@@ -205,6 +208,10 @@ Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
     if (thread.call->remaining_ns) {
       task.timed_restart = state_.clocks.monotonic_ns - tracer_.shared().clock_offsets.monotonic_ns + *thread.call->remaining_ns;
     }
+  }
+  if (const auto child = leaders_.find(thread.vfork_child); thread.vfork_child != 0 && child != leaders_.end()) {
+    task.vfork_child = VirtualPid(thread.vfork_child);
+    child->second->process->vfork_parent = task.tid;
   }
   tracee.set_regs_changed();
   if (!tracee.flush_regs() || !tracee.set_signal_mask(thread.signal_mask)) {
@@ -266,6 +273,9 @@ Result<> Restorer::end_leader(Task& leader, int exit_code) {
 
 // One thread takes the signal; the others join the group's stop before their next instruction.
 Result<> Restorer::stop(const ProcessState& process) {
+  if (process.stop_signal == 0) {
+    return success();
+  }
   Task* task = leaders_.at(process.vpid);
   if (process.threads.front().exited && process.threads.size() > 1) {
     task = threads_.at(process.threads[1].vtid);
@@ -285,10 +295,21 @@ Result<> Restorer::stop(const ProcessState& process) {
     }
     if ((status >> 16) == PTRACE_EVENT_STOP) {
       tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
-      return success();
+      break;
     }
     ::ptrace(PTRACE_CONT, tid, nullptr, static_cast<std::uint64_t>((status >> 16) == 0 ? WSTOPSIG(status) : 0));
   }
+  const auto parent = leaders_.find(process.parent);
+  if (process.adopted || parent == leaders_.end()) {
+    return success();
+  }
+  Remote remote(*parent->second);
+  if (process.stop_waited_for) {
+    BEAM_TRY(remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(task->process->host.value()), 0,
+                             WSTOPPED | WNOHANG | __WALL));
+  }
+  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
+  return drop_signals(remote);
 }
 
 }  // namespace beam::migrate

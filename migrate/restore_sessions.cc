@@ -309,24 +309,28 @@ Result<> Restorer::end_as(Task& task, int wait_status) {
 }
 
 // The making itself has sent signals: the ends of helpers and zombies. None of them is the program's.
-Result<> Restorer::drop_signals() {
+Result<> Restorer::drop_all_signals() {
   for (const auto& [vpid, task] : leaders_) {
     Remote remote(*task);
     remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-    struct {
-      std::uint64_t all;
-      timespec now;
-    } arguments{~0ULL, {0, 0}};
-    BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
-    for (;;) {
-      BEAM_TRY_ASSIGN(const std::int64_t signal,
-                      remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
-      if (signal < 0) {
-        break;
-      }
-    }
+    BEAM_TRY(drop_signals(remote));
   }
   return success();
+}
+
+Result<> Restorer::drop_signals(Remote& remote) {
+  struct {
+    std::uint64_t all;
+    timespec now;
+  } arguments{~0ULL, {0, 0}};
+  BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
+  for (;;) {
+    BEAM_TRY_ASSIGN(const std::int64_t signal, remote.raw_call(SYS_rt_sigtimedwait, at, 0,
+                                                               at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
+    if (signal < 0) {
+      return success();
+    }
+  }
 }
 
 }  // namespace beam::migrate

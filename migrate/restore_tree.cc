@@ -92,7 +92,7 @@ Result<> Restorer::make_tree() {
   BEAM_TRY(make_strays());
   BEAM_TRY(set_groups());
   BEAM_TRY(end_zombies());
-  return drop_signals();
+  return drop_all_signals();
 }
 
 Result<> Restorer::make_first(const ProcessState& process) {

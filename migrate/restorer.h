@@ -74,7 +74,8 @@ class Restorer {
   Result<> end_unlisted(HostPid host, interpose::Task* parent);
   Result<> end_zombies();
   Result<> end_as(interpose::Task& task, int wait_status);
-  Result<> drop_signals();
+  Result<> drop_all_signals();
+  Result<> drop_signals(Remote& remote);
 
   // restore_memory.cc
   Result<> fill_memory(Remote& remote, const AddressSpaceState& space);

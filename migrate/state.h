@@ -65,13 +65,21 @@ struct MemoryLayout {
 BEAM_STATE(MemoryLayout, 1, start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end,
            env_start, env_end, auxiliary_vector)
 
+struct MemoryArea {
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+BEAM_STATE(MemoryArea, 1, address, size)
+
 struct AddressSpaceState {
   MemoryLayout layout;
   std::vector<Mapping> mappings;
   std::string page_file;
   std::vector<PageRun> pages;
+  std::vector<MemoryArea> guards;  // MADV_GUARD_INSTALL
 };
-BEAM_STATE(AddressSpaceState, 1, layout, mappings, page_file, pages)
+BEAM_STATE_SINCE(AddressSpaceState, guards, 2)
+BEAM_STATE(AddressSpaceState, 2, layout, mappings, page_file, pages, guards)
 
 struct MappedFileState {
   std::string path;
@@ -167,10 +175,12 @@ struct ThreadState {
   std::int32_t parent_death_signal = 0;
   std::optional<InterruptedCall> call;
   ThreadAttributes attributes;
+  std::int32_t vfork_child = 0;  // waits in vfork(2) until that process executes a program or ends
 };
+BEAM_STATE_SINCE(ThreadState, vfork_child, 2)
 BEAM_STATE_SINCE(ThreadState, attributes, 2)
 BEAM_STATE(ThreadState, 2, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
-           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes)
+           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes, vfork_child)
 
 // --- processes ---
 
@@ -248,7 +258,9 @@ struct ProcessState {
   std::int32_t files_of = 0;     // CLONE_FILES
   std::int32_t directory_of = 0;  // CLONE_FS
   std::int32_t actions_of = 0;   // CLONE_SIGHAND
+  bool stop_waited_for = false;  // stopped, and its parent has been told
 };
+BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
 BEAM_STATE_SINCE(ProcessState, posix_timers, 2)
 BEAM_STATE_SINCE(ProcessState, oom_score_adjustment, 2)
 BEAM_STATE_SINCE(ProcessState, no_huge_pages, 2)
@@ -260,7 +272,7 @@ BEAM_STATE_SINCE(ProcessState, actions_of, 2)
 BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
            pending, timers, threads, posix_timers, oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory,
-           files_of, directory_of, actions_of)
+           files_of, directory_of, actions_of, stop_waited_for)
 
 // --- the whole ---
 
