@@ -41,12 +41,17 @@ std::uint64_t hexadecimal_value(std::string_view text) {
 }
 
 // A bit a signal, signal 1 lowest.
-bool in_set(std::uint64_t set, int signal) { return (set >> (signal - 1) & 1U) != 0; }
+bool in_set(std::uint64_t set, int signal) {
+  return (set >> (signal - 1) & 1U) != 0;
+}
 
 }  // namespace
 
-Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image != nullptr, {}} {}
+Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
+                     const std::vector<std::array<int, 3>>* later_stdio)
+    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image != nullptr, {}} {
+  context_.later_stdio = later_stdio;
+}
 
 void Collector::obstacle(VirtualPid vpid, std::string object, std::string reason) {
   obstacles_.push_back({vpid.value(), std::move(object), std::move(reason)});
@@ -64,7 +69,8 @@ std::vector<Collector::LiveProcess> Collector::live_processes() const {
   }
   for (LiveProcess& live : all) {
     // Numbers wrap: the leader may have a higher one than its threads.
-    std::stable_partition(live.tasks.begin(), live.tasks.end(), [&](const Task* task) { return task->vtid == live.process->vpid; });
+    std::stable_partition(live.tasks.begin(), live.tasks.end(),
+                          [&](const Task* task) { return task->vtid == live.process->vpid; });
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.process->vpid < b.process->vpid; });
   return all;
@@ -219,7 +225,8 @@ void Collector::shared_tables(const LiveProcess& live, ProcessState& state) {
   state.directory_of = own(KCMP_FS);
   state.actions_of = own(KCMP_SIGHAND);
   for (const Task* task : live.tasks) {
-    for (const auto& [type, what] : {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
+    for (const auto& [type, what] :
+         {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
       if (task->tid != first && ::syscall(SYS_kcmp, first.value(), task->tid.value(), type, 0, 0) != 0) {
         obstacle(live.process->vpid, std::string(what) + " of thread " + std::to_string(task->vtid.value()),
                  "it is not that of its process (unshare)");

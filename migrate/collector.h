@@ -1,7 +1,7 @@
 // Collects a quiesced sandbox into a SandboxState, and the contents of its memory into page files of an image.
 //
-// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end the
-// collection, so that all of them are found at once; failures do.
+// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end
+// the collection, so that all of them are found at once; failures do.
 #pragma once
 
 #include <sys/types.h>
@@ -28,8 +28,9 @@ bool set_scheduling(pid_t tid, const Scheduling& scheduling);
 
 class Collector {
  public:
-  // `image` may be null. `stdio` are the supervisor's descriptors that the sandbox's streams came from.
-  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio);
+  // `image` may be null. `stdio` and `later_stdio` as in FreezeOptions; they must outlive this.
+  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
+            const std::vector<std::array<int, 3>>* later_stdio = nullptr);
 
   Result<> run();
   [[nodiscard]] const SandboxState& state() const { return state_; }
