@@ -9,6 +9,7 @@
 
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
+#include "interpose/sysv_space.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
@@ -30,6 +31,7 @@ struct Shared {
   Observer& observer;
   TaskTable tasks;
   ns::PidSpace pids;
+  SysvSpace sysv;
   Trace trace;
   std::unique_ptr<ProcView> proc;
   Tracer* tracer = nullptr;

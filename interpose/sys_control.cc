@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "interpose/shared.h"
+#include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
@@ -52,6 +53,12 @@ BEAM_SYSCALL(setresgid, Strategy::kAnswer, unsigned, unsigned, unsigned) { retur
 BEAM_SYSCALL(setfsuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
 BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
 BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) { return change_credentials(call); }
+
+// Remembered is only that there are such rules: the kernel does not tell.
+BEAM_SYSCALL(landlock_restrict_self, Strategy::kAnswer, GuestFd, unsigned) {
+  call.caller.process->landlocked = true;
+  return Answer::pass();
+}
 
 struct HeaderCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}

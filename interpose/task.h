@@ -47,6 +47,7 @@ struct Process {
   // by exec, as the filters are that trap them.
   std::vector<int> trapped_reads;
   std::shared_ptr<AddressSpace> space;
+  std::atomic<bool> landlocked{false};  // it has Landlock rules of its own, which nobody can read back
   HostPid vfork_parent;  // the task that waits in vfork(2) for this process
   std::atomic<int> threads{0};
 };

@@ -45,13 +45,8 @@ bool is_group_stop_signal(int signal) {
 
 // Whether the task has a handler for the signal.
 bool catches(HostPid tid, int signal) {
-  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/status");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("SigCgt:")) {
-      return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1) != 0;
-    }
-  }
-  return true;
+  const auto caught = read_proc_caught_signals(tid);
+  return !caught || (*caught >> (signal - 1) & 1U) != 0;
 }
 
 // Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
@@ -230,10 +225,12 @@ void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
   const bool watch =
       in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
-  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
   if (holding_) {
-    request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
+    // This stop has used up the request that was under way (kernel/signal.c ptrace_stop). Before it goes on, or the program
+    // would see the EINTR that the request has caused.
+    request_hold(task);
   }
+  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
 void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
@@ -291,6 +288,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     }
     process->trapped_reads = parent.process->trapped_reads;
     process->credentials_changed = parent.process->credentials_changed.load();
+    process->landlocked = parent.process->landlocked.load();
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
     } else {
@@ -742,6 +740,7 @@ void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
 }
 
 void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {
+  shared_.sysv.forget_undo(process->host);
   {
     const std::unique_lock lock(shared_.tasks.mutex());
     for (const auto& [host, other] : shared_.tasks.processes()) {

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -96,7 +97,10 @@ bool set_scheduling(pid_t tid, const Scheduling& scheduling) {
   attr.runtime = scheduling.runtime;
   attr.deadline = scheduling.deadline;
   attr.period = scheduling.period;
-  return ::syscall(SYS_sched_setattr, tid, &attr, 0) == 0;
+  // SCHED_IDLE's niceness is kept for later, and set by another call only (kernel/sched/syscalls.c __setscheduler_params).
+  return ::syscall(SYS_sched_setattr, tid, &attr, 0) == 0 &&
+         (scheduling.policy != SCHED_IDLE ||
+          ::setpriority(PRIO_PROCESS, static_cast<id_t>(tid), scheduling.nice) == 0);
 }
 
 Result<> Collector::read_own_attributes() {

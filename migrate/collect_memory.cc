@@ -62,7 +62,7 @@ Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceS
     }
   }
   BEAM_TRY(memory_layout(remote, space.layout));
-  return private_pages(tid, space);
+  return success();
 }
 
 Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping) {
@@ -81,7 +81,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.start = range.start;
   mapping.end = range.end;
   mapping.protection = range.protection;
-  mapping.shared = range.has("sh");
+  mapping.shared = range.has("ms");
   mapping.may_write = range.has("mw");
   mapping.grows_down = range.has("gd");
   mapping.no_reserve = range.has("nr");
@@ -119,8 +119,20 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
     memory.size = std::max(memory.size, range.offset + (range.end - range.start));
     return true;
   }
+  if (range.deleted && range.path.starts_with("/SYSV")) {
+    // Its inode's number is the workstation's id (ipc/shm.c newseg).
+    const auto object = sandbox_.shared().sysv.find_host(interpose::SysvKind::kShm, static_cast<int>(range.inode));
+    if (!object) {
+      return refuse("it is not the sandbox's");
+    }
+    const auto all = sandbox_.shared().sysv.all(interpose::SysvKind::kShm);
+    mapping.backing = Backing::kSysv;
+    mapping.file = static_cast<std::uint32_t>(
+        std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.id == object->id; }) - all.begin());
+    return true;
+  }
   if (range.deleted) {
-    return refuse(range.path.starts_with("/SYSV") ? "System V shared memory can't be frozen yet" : "the file has been deleted");
+    return refuse("the file has been deleted");
   }
   struct stat info {};
   if (range.path.empty() || range.path.front() != '/' || ::stat(range.path.c_str(), &info) != 0 ||
@@ -157,11 +169,9 @@ Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
   return success();
 }
 
-Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
-  if (image_ == nullptr) {
-    return success();
-  }
-  space.page_file = "pages-" + std::to_string(state_.address_spaces.size() + 1);
+Result<> Collector::private_pages(HostPid tid, std::size_t index) {
+  AddressSpaceState& space = state_.address_spaces[index];
+  space.page_file = "pages-" + std::to_string(index + 1);
   BEAM_TRY_ASSIGN(auto out, image_->file(space.page_file));
   BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(tid));
   for (const Mapping& mapping : space.mappings) {
@@ -183,9 +193,6 @@ Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
 
 // What several processes share is written once, from whichever of them maps a part of it.
 Result<> Collector::shared_memory_contents() {
-  if (image_ == nullptr) {
-    return success();
-  }
   for (std::size_t i = 0; i < state_.shared_memory.size(); ++i) {
     SharedMemoryState& memory = state_.shared_memory[i];
     memory.page_file = "shared-" + std::to_string(i + 1);

@@ -96,13 +96,23 @@ Result<> Collector::run() {
     }
   }
   check_sharing();
-  BEAM_TRY(shared_memory_contents());
   for (const ObjectKind* kind : all_kinds()) {
     kind->check_all(context_, obstacles_);
+  }
+  if (image_ != nullptr && obstacles_.empty()) {
+    BEAM_TRY(contents());
   }
   std::sort(state_.processes.begin(), state_.processes.end(),
             [](const ProcessState& a, const ProcessState& b) { return a.vpid < b.vpid; });
   return success();
+}
+
+Result<> Collector::contents() {
+  for (std::size_t i = 0; i < space_users_.size(); ++i) {
+    BEAM_TRY(private_pages(space_users_[i], i));
+  }
+  BEAM_TRY(shared_memory_contents());
+  return sysv();
 }
 
 Result<> Collector::identity(const Process& process, HostPid tid, ProcessState& state) {
@@ -141,6 +151,9 @@ Result<> Collector::live(const LiveProcess& live) {
     return success();
   }
   BEAM_TRY_ASSIGN(const std::string status, read_proc_file(tid, "status"));
+  if (process.landlocked) {
+    obstacle(process.vpid, "Landlock domain", "the program's own rules can't be read back");
+  }
   shared_tables(live, state);
 
   BEAM_TRY_ASSIGN(state.executable, read_proc_link(tid, "exe"));
@@ -172,6 +185,11 @@ Result<> Collector::live(const LiveProcess& live) {
       state.limits.push_back({resource, limit.rlim_cur, limit.rlim_max});
     }
   }
+  for (const auto& undo : sandbox_.shared().sysv.undo_of(process.host)) {
+    if (undo.adjustment != 0) {
+      state.undo.push_back({undo.id, undo.number, undo.adjustment});
+    }
+  }
   BEAM_TRY(descriptors(tid, process.vpid, state));
 
   // The address space is listed before scratch memory is mapped into it.
@@ -181,6 +199,7 @@ Result<> Collector::live(const LiveProcess& live) {
     AddressSpaceState contents;
     BEAM_TRY(address_space(remote, process.vpid, contents));
     state_.address_spaces.push_back(std::move(contents));
+    space_users_.push_back(tid);
   }
   state.address_space = space->second;
 

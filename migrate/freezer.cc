@@ -42,19 +42,17 @@ Error refusal(const std::vector<Obstacle>& obstacles) {
 Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options) {
   BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory));
   BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
-  {
-    // Looked at first: a refusal must not cost the writing of what is in memory.
-    Collector look(*quiesced, nullptr, options.stdio, &options.later_stdio);
-    BEAM_TRY(look.run());
-    if (!look.obstacles().empty()) {
-      if (options.obstacles != nullptr) {
-        *options.obstacles = look.obstacles();
-      }
-      return refusal(look.obstacles());
-    }
-  }
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   BEAM_TRY(collector.run());
+  if (!collector.obstacles().empty()) {
+    if (options.obstacles != nullptr) {
+      *options.obstacles = collector.obstacles();
+    }
+    return refusal(collector.obstacles());
+  }
+  if (collector.state().processes.empty()) {
+    return Error(ESRCH, "freeze: no process is left");
+  }
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }

@@ -46,6 +46,17 @@ class Checker {
         }
       }
     }
+    for (const SysvSharedMemory& memory : state_.sysv.memory) {
+      if (memory.size > kAddressLimit) {
+        return damaged("System V shared memory has an impossible size");
+      }
+      BEAM_TRY(pages(memory.page_file, memory.pages));
+      for (const PageRun& run : memory.pages) {
+        if (run.address + run.size > (memory.size + kPage - 1) / kPage * kPage) {
+          return damaged("pages lie outside their System V shared memory");
+        }
+      }
+    }
     for (const AddressSpaceState& space : state_.address_spaces) {
       BEAM_TRY(address_space(space));
     }
@@ -103,6 +114,7 @@ class Checker {
       last_end = mapping.end;
       const std::size_t limit = mapping.backing == Backing::kFile           ? state_.mapped_files.size()
                                 : mapping.backing == Backing::kSharedMemory ? state_.shared_memory.size()
+                                : mapping.backing == Backing::kSysv         ? state_.sysv.memory.size()
                                                                             : 1;
       if (mapping.file >= limit || mapping.offset % kPage != 0 || mapping.offset > INT64_MAX) {
         return damaged("a mapping refers to a file that is not there");

@@ -34,6 +34,7 @@ Result<> Restorer::build() {
   BEAM_TRY(make_objects());
   BEAM_TRY(open_mapped_files());
   BEAM_TRY(make_shared_memory());
+  BEAM_TRY(make_sysv());
   BEAM_TRY(choose_vdso_place());
   if (fault_point("thaw.objects")) {
     return Error(EIO, "thaw: fault point");
@@ -50,6 +51,7 @@ Result<> Restorer::build() {
       }
     }
   }
+  BEAM_TRY(settle_sysv());
   if (fault_point("thaw.filled")) {
     return Error(EIO, "thaw: fault point");
   }

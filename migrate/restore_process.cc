@@ -67,6 +67,7 @@ Result<> Restorer::fill(const ProcessState& process) {
       BEAM_TRY(fill_thread(thread, process.threads[i]));
     }
   }
+  BEAM_TRY(take_semaphores(remote, process));
   set_oom_score(process);
   return make_timers(remote, process);
 }

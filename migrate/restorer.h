@@ -79,8 +79,8 @@ class Restorer {
 
   // restore_memory.cc
   Result<> fill_memory(Remote& remote, const AddressSpaceState& space);
-  Result<> map(Remote& remote, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
-               const std::map<std::uint32_t, int>& shared);
+  static void map(Batch& batch, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
+                  const std::map<std::uint32_t, int>& shared);
   Result<> set_layout(Remote& remote, const MemoryLayout& layout);
 
   // restore_files.cc
@@ -100,6 +100,13 @@ class Restorer {
   Result<> end_leader(interpose::Task& leader, int exit_code);
   Result<> stop(const ProcessState& process);
 
+  // restore_sysv.cc
+  Result<> make_sysv();
+  Result<> fill_sysv_memory(int host, const SysvSharedMemory& state);
+  Result<> attach_sysv(Remote& remote, const AddressSpaceState& space);
+  Result<> take_semaphores(Remote& remote, const ProcessState& process);
+  Result<> settle_sysv();
+
   // restore_attributes.cc
   void set_credentials(Batch& batch, const Credentials& credentials, std::uint32_t secure_bits);
   Result<> set_attributes(Remote& remote, const ThreadAttributes& attributes);
@@ -116,6 +123,7 @@ class Restorer {
   std::map<std::uint32_t, UniqueFd> objects_;
   std::vector<UniqueFd> mapped_files_;
   std::vector<UniqueFd> shared_memory_;
+  std::vector<int> sysv_memory_;  // the workstation's ids
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end
   std::map<std::int32_t, interpose::Task*> threads_;  // those that lead no process
   std::map<std::int32_t, std::string> programs_;      // what each stub executes

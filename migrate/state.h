@@ -18,13 +18,15 @@ enum class Backing : std::uint8_t {
   kAnonymous,   // private memory of the process
   kFile,        // a file by path, private or shared
   kSharedMemory,  // shared anonymous memory, a memfd: contents in the image
-  kLast = kSharedMemory,
+  kSysv,          // System V shared memory
+  kLast = kSysv,
 };
 inline const char* to_string(Backing backing) {
   switch (backing) {
     case Backing::kAnonymous: return "anonymous";
     case Backing::kFile: return "file";
     case Backing::kSharedMemory: return "shared memory";
+    case Backing::kSysv: return "System V shared memory";
   }
   return "?";
 }
@@ -213,6 +215,13 @@ struct PosixTimer {
 };
 BEAM_STATE(PosixTimer, 1, id, clock, notify, signal, value, thread, interval_ns, left_ns)
 
+struct UndoneSemaphore {
+  std::int32_t id = 0;  // of the set
+  std::int32_t number = 0;
+  std::int32_t adjustment = 0;
+};
+BEAM_STATE(UndoneSemaphore, 1, id, number, adjustment)
+
 struct Limit {
   std::int32_t resource = 0;
   std::uint64_t soft = 0;
@@ -258,9 +267,11 @@ struct ProcessState {
   std::int32_t files_of = 0;     // CLONE_FILES
   std::int32_t directory_of = 0;  // CLONE_FS
   std::int32_t actions_of = 0;   // CLONE_SIGHAND
+  std::vector<UndoneSemaphore> undo;  // SEM_UNDO
   bool stop_waited_for = false;  // stopped, and its parent has been told
 };
 BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
+BEAM_STATE_SINCE(ProcessState, undo, 2)
 BEAM_STATE_SINCE(ProcessState, posix_timers, 2)
 BEAM_STATE_SINCE(ProcessState, oom_score_adjustment, 2)
 BEAM_STATE_SINCE(ProcessState, no_huge_pages, 2)
@@ -272,7 +283,7 @@ BEAM_STATE_SINCE(ProcessState, actions_of, 2)
 BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
            pending, timers, threads, posix_timers, oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory,
-           files_of, directory_of, actions_of, stop_waited_for)
+           files_of, directory_of, actions_of, undo, stop_waited_for)
 
 // --- the whole ---
 
@@ -298,6 +309,54 @@ struct FilterState {
 };
 BEAM_STATE(FilterState, 1, program, flags)
 
+// --- System V IPC ---
+
+struct SysvIdentity {
+  std::int32_t id = 0;
+  std::int32_t key = 0;      // 0: none
+  std::int32_t creator = 0;  // its virtual pid
+  std::uint32_t mode = 0;
+  std::uint32_t user = 0;
+  std::uint32_t group = 0;
+};
+BEAM_STATE(SysvIdentity, 1, id, key, creator, mode, user, group)
+
+struct SysvSharedMemory {
+  SysvIdentity identity;
+  std::uint64_t size = 0;
+  bool removed = false;  // it goes when nothing is attached to it any more
+  std::string page_file;
+  std::vector<PageRun> pages;
+};
+BEAM_STATE(SysvSharedMemory, 1, identity, size, removed, page_file, pages)
+
+struct SysvSemaphores {
+  SysvIdentity identity;
+  std::vector<std::uint16_t> values;
+};
+BEAM_STATE(SysvSemaphores, 1, identity, values)
+
+struct SysvMessage {
+  std::int64_t type = 0;
+  std::vector<std::uint8_t> bytes;
+};
+BEAM_STATE(SysvMessage, 1, type, bytes)
+
+struct SysvQueue {
+  SysvIdentity identity;
+  std::uint64_t most_bytes = 0;
+  std::vector<SysvMessage> messages;
+};
+BEAM_STATE(SysvQueue, 1, identity, most_bytes, messages)
+
+struct SysvState {
+  std::vector<SysvSharedMemory> memory;
+  std::vector<SysvSemaphores> semaphores;
+  std::vector<SysvQueue> queues;
+  std::vector<std::int32_t> next;  // ids, of the three kinds in this order
+};
+BEAM_STATE(SysvState, 1, memory, semaphores, queues, next)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -308,9 +367,11 @@ struct SandboxState {
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
   std::vector<FilterState> filters;
+  SysvState sysv;
 };
 BEAM_STATE_SINCE(SandboxState, filters, 2)
+BEAM_STATE_SINCE(SandboxState, sysv, 2)
 BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects,
-           filters)
+           filters, sysv)
 
 }  // namespace beam::migrate

@@ -23,7 +23,8 @@ static void smaps(const void* address, const char* key, char* value, size_t size
     if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
       inside = (uintptr_t)address >= start && (uintptr_t)address < end;
     } else if (inside && strncmp(line, key, strlen(key)) == 0) {
-      snprintf(value, size, "%s", line + strlen(key));
+      strncpy(value, line + strlen(key), size - 1);
+      value[size - 1] = 0;
     }
   }
   fclose(file);
