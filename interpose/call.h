@@ -81,19 +81,19 @@ class CallInProgress {
   // The program will make the call again, perhaps after a signal handler.
   virtual void at_restart(ExitCall& /*call*/) {}
   virtual AgentCall* in_agent() { return nullptr; }
-  // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
-  // but rax, rcx and r11), and so that a restarted call starts from virtual names again.
+  // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps
+  // all but rax, rcx and r11), and so that a restarted call starts from virtual names again.
   std::array<std::optional<std::uint64_t>, 6> saved;
   std::optional<std::uint64_t> saved_ip;  // likewise
-  std::uint32_t slots = 0;  // of the agent's pages, given back at exit
-  std::string text;         // name and arguments as the program gave them, when the call is traced
+  std::uint32_t slots = 0;                // of the agent's pages, given back at exit
+  std::string text;                       // name and arguments as the program gave them, when the call is traced
   long number = -1;
   std::uint64_t began = 0;
-  bool entered = true;      // false: the call's entry stop is still to come
+  bool entered = true;  // false: the call's entry stop is still to come
 };
 
-// A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the routine
-// reports its result or something takes the task out before (Tracer::leave_agent).
+// A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the
+// routine reports its result or something takes the task out before (Tracer::leave_agent).
 class AgentCall : public CallInProgress {
  public:
   user_regs_struct entry{};  // as the program made the call

@@ -156,7 +156,8 @@ class FilterBuilder {
     emit(BPF_JMP | BPF_JA, 0);
   }
 
-  // Traps, unless the call comes from the agent's page (the address that a call reports is that behind its instruction).
+  // Traps, unless the call comes from the agent's page (the address that a call reports is that behind its
+  // instruction).
   void trap_block(const std::vector<std::size_t>& jumps, std::uint32_t action) {
     for (const std::size_t jump : jumps) {
       land(jump);
@@ -172,7 +173,8 @@ class FilterBuilder {
 
   void load(std::uint32_t offset) { emit(BPF_LD | BPF_W | BPF_ABS, offset); }
   void emit(int code, std::uint32_t k, int yes = 0, int no = 0) {
-    code_.push_back({static_cast<std::uint16_t>(code), static_cast<std::uint8_t>(yes), static_cast<std::uint8_t>(no), k});
+    code_.push_back(
+        {static_cast<std::uint16_t>(code), static_cast<std::uint8_t>(yes), static_cast<std::uint8_t>(no), k});
   }
   // Lets the unconditional jump at `jump` go to the next instruction.
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }

@@ -1,7 +1,8 @@
 // The seccomp filter of a sandbox (seccomp(2), BPF), generated from the syscall table.
 //
-// Order matters twice. Denied calls are denied before anything else is looked at, so the agent gains nothing; and allowed
-// calls are decided by number and architecture alone, which lets the kernel cache the verdict and skip the filter.
+// Order matters twice. Denied calls are denied before anything else is looked at, so the agent gains nothing; and
+// allowed calls are decided by number and architecture alone, which lets the kernel cache the verdict and skip the
+// filter.
 #pragma once
 
 #include <linux/filter.h>

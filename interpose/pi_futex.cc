@@ -118,9 +118,9 @@ int check_deadline(const RewriteCall& call, std::uint64_t pointer) {
   return deadline.tv_sec < 0 || deadline.tv_nsec < 0 || deadline.tv_nsec >= 1'000'000'000 ? EINVAL : 0;
 }
 
-// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be passed on:
-// the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which from the exit event
-// until it has come there finds the host's id in the word (robust_list.h).
+// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be
+// passed on: the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which
+// from the exit event until it has come there finds the host's id in the word (robust_list.h).
 bool lives(RewriteCall& call, std::uint32_t word) {
   const auto id = static_cast<pid_t>(word & FUTEX_TID_MASK);
   const HostPid host = call.shared().pids.to_host(VirtualPid(id));
@@ -248,11 +248,11 @@ Rewrite wait_until(RewriteCall& call, std::uint64_t deadline) {
 // is passed by the filter, but for a wait until a time of the sandbox's clock.
 constexpr std::uint64_t kUpperHalf = 0xffffffff00000000;
 BEAM_SYSCALL_SHIFTED(futex, Strategy::kRewrite,
-                  (TrapWhen{{is(1, 6, 0x7e)}, {is(1, 8, 0x7f)}, {is(1, 11, 0x7f)}, {is(1, 12, 0x7e)}}),
-                  (TrapWhen{{is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0)},
-                            {is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0, kUpperHalf)}}),
-                  RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
-                  RemotePtr<std::uint32_t> second, int third) {
+                     (TrapWhen{{is(1, 6, 0x7e)}, {is(1, 8, 0x7f)}, {is(1, 11, 0x7f)}, {is(1, 12, 0x7e)}}),
+                     (TrapWhen{{is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0)},
+                               {is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0, kUpperHalf)}}),
+                     RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
+                     RemotePtr<std::uint32_t> second, int third) {
   (void)third;
   const int command = operation & FUTEX_CMD_MASK;
   const bool real_time = (operation & FUTEX_CLOCK_REALTIME) != 0;

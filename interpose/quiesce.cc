@@ -22,43 +22,6 @@ namespace {
 
 constexpr std::uint64_t kAllSignals = ~0ULL;
 
-// Calls that show a stop as EINTR, although no handler has run (signal(7), "Interruption of system calls ... by stop
-// signals", and those that check signal_pending() themselves). To the program, ERESTARTNOHAND means the same wherever
-// EINTR would be right: the kernel turns it into EINTR when a handler runs.
-bool shows_stop_as_eintr(long number) {
-  switch (number) {
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_rt_sigtimedwait:
-    case SYS_io_getevents:
-    case SYS_io_pgetevents:
-    // With SO_RCVTIMEO or SO_SNDTIMEO set (socket(7)).
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_connect:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_recvmmsg:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
-    case SYS_read:
-    case SYS_readv:
-    case SYS_write:
-    case SYS_writev:
-    // With a timeout in memory that can't be written (fs/select.c poll_select_finish).
-    case SYS_ppoll:
-    case SYS_pselect6:
-    case SYS_select:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool in_beams_code(const AddressSpace& space, std::uint64_t rip) {
   if (!space.agent_mapped) {
     return false;
@@ -155,7 +118,9 @@ Result<std::unique_ptr<QuiescedSandbox>> QuiescedSandbox::begin(Tracer& tracer, 
   return quiesced;
 }
 
-QuiescedSandbox::~QuiescedSandbox() { resume(); }
+QuiescedSandbox::~QuiescedSandbox() {
+  resume();
+}
 
 void QuiescedSandbox::resume() {
   if (tracer_ != nullptr) {
@@ -218,7 +183,8 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
     }
     if (missing != nullptr && std::chrono::steady_clock::now() > give_up) {
       return Error(EBUSY, "stop thread " + std::to_string(missing->vtid.value()) + " of process " +
-                              std::to_string(missing->process->vpid.value()) + ", which sleeps uninterruptibly in the kernel")
+                              std::to_string(missing->process->vpid.value()) +
+                              ", which sleeps uninterruptibly in the kernel")
           .remedy("try again later");
     }
     // Stops come within microseconds; what takes longer sleeps in the kernel, and is worth waiting for in larger steps.
@@ -227,8 +193,8 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
   }
 }
 
-// A signal that was on its way may have killed a task although it was held, or a step may have ended it: the table has to
-// say so.
+// A signal that was on its way may have killed a task although it was held, or a step may have ended it: the table has
+// to say so.
 Result<> QuiescedSandbox::bury_killed(std::chrono::milliseconds patience) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
   for (;;) {
@@ -245,7 +211,8 @@ Result<> QuiescedSandbox::bury_killed(std::chrono::milliseconds patience) {
       return success();
     }
     if (std::chrono::steady_clock::now() > give_up) {
-      return Error(EBUSY, "wait for the end of thread " + std::to_string(dying->vtid.value()) + ", which has been killed");
+      return Error(EBUSY,
+                   "wait for the end of thread " + std::to_string(dying->vtid.value()) + ", which has been killed");
     }
     std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
@@ -261,8 +228,8 @@ Result<> QuiescedSandbox::tidy(Task& task) {
     return success();  // killed meanwhile: its events follow
   }
   if (in_beams_code(space, regs->rip)) {
-    // With all signals blocked a step can't leave for a handler. The vDSO's longest way is some hundred instructions, and
-    // retries of a read that the kernel's clock update disturbed.
+    // With all signals blocked a step can't leave for a handler. The vDSO's longest way is some hundred instructions,
+    // and retries of a read that the kernel's clock update disturbed.
     constexpr int kMostSteps = 1'000'000;
     const auto mask = tracee.signal_mask();
     bool stop_request_used = false;

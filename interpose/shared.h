@@ -44,7 +44,8 @@ struct Shared {
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
 
-  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or null.
+  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
+  // null.
   [[nodiscard]] std::shared_ptr<Process> process(VirtualPid vpid) const;
   // The virtual parent of a process: 0 for one that was started from outside.
   [[nodiscard]] VirtualPid parent_of(Process& process);

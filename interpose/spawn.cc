@@ -1,5 +1,5 @@
-// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by its
-// own hand, and executed.
+// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by
+// its own hand, and executed.
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -41,13 +41,20 @@ enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors,
 
 const char* step_name(int step) {
   switch (step) {
-    case kSession: return "setsid";
-    case kTerminal: return "find the controlling terminal among the streams of";
-    case kDirectory: return "enter working directory";
-    case kDescriptors: return "set up descriptors";
-    case kPrivileges: return "set no_new_privs";
-    case kFilter: return "install the seccomp filter";
-    default: return "execute";
+    case kSession:
+      return "setsid";
+    case kTerminal:
+      return "find the controlling terminal among the streams of";
+    case kDirectory:
+      return "enter working directory";
+    case kDescriptors:
+      return "set up descriptors";
+    case kPrivileges:
+      return "set no_new_privs";
+    case kFilter:
+      return "install the seccomp filter";
+    default:
+      return "execute";
   }
 }
 
@@ -56,7 +63,7 @@ struct ChildPlan {
   const std::vector<char*>& argv;
   const std::vector<char*>& envp;
   const sock_fprog& program;
-  int control;  // a socket to the supervisor
+  int control;               // a socket to the supervisor
   std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
 };
 
@@ -120,8 +127,8 @@ struct ChildPlan {
     report_and_exit(kPrivileges);
   }
   const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-                            &plan.program);
+  long listener =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &plan.program);
   if (listener < 0) {
     report_and_exit(kFilter);
   }
@@ -176,8 +183,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   };
   // Seized with all options at once: from here on it cannot outlive the supervisor.
   if (::ptrace(PTRACE_SEIZE, pid, nullptr, kTraceOptions) != 0) {
-    return give_up(Error::from_errno("trace " + request.path)
-                       .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
+    return give_up(Error::from_errno("trace " + request.path).remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
   }
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
@@ -203,8 +209,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   if (::write(ours.get(), &go, 1) != 1) {
     return give_up(Error(ECHILD, "start " + request.path));
   }
-  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the task
-  // table know it, so that the calls of Beam's own code are not translated.
+  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the
+  // task table know it, so that the calls of Beam's own code are not translated.
   for (;;) {
     int status = 0;
     if (TEMP_FAILURE_RETRY(::waitpid(pid, &status, __WALL)) != pid) {

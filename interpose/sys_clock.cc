@@ -79,7 +79,8 @@ namespace {
 
 constexpr std::uint64_t kNegative = 0x80000000;
 #define NAMES_A_PID (TrapWhen{{is_not(0, 0, kNegative)}})
-#define SHIFTED_CLOCK (one_of(0, {CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM}))
+#define SHIFTED_CLOCK \
+  (one_of(0, {CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM}))
 
 struct ClockCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
@@ -111,8 +112,10 @@ struct ClockRead : CallInProgress {
   }
 };
 
-// By a call of the program's own: Beam's vDSO adds the offset itself, also to what the kernel's one has to ask the kernel.
-BEAM_SYSCALL_SHIFTED(clock_gettime, Strategy::kRewrite, NAMES_A_PID, SHIFTED_CLOCK, int clock, RemotePtr<timespec> time) {
+// By a call of the program's own: Beam's vDSO adds the offset itself, also to what the kernel's one has to ask the
+// kernel.
+BEAM_SYSCALL_SHIFTED(clock_gettime, Strategy::kRewrite, NAMES_A_PID, SHIFTED_CLOCK, int clock,
+                     RemotePtr<timespec> time) {
   const std::int64_t offset = clock_offset(call.shared(), clock);
   const user_regs_struct* regs = call.tracee().regs();
   const std::uint64_t vdso = call.task().process->space->kernel_vdso;
@@ -128,7 +131,8 @@ BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, int clock, Remo
   return with_clock(call, clock);
 }
 
-// Points argument `index` at a copy of the T there, changed by `change`. Nothing for one that can't be read: the kernel says so.
+// Points argument `index` at a copy of the T there, changed by `change`. Nothing for one that can't be read: the kernel
+// says so.
 template <typename T, typename Change>
 Rewrite with_changed(RewriteCall& call, std::size_t index, std::uint64_t address, Change change) {
   T value{};
@@ -153,9 +157,11 @@ Rewrite with_deadline(RewriteCall& call, std::size_t index, std::uint64_t addres
   return with_changed<timespec>(call, index, address, [offset](timespec& time) { time = on_host_clock(time, offset); });
 }
 
-BEAM_SYSCALL_SHIFTED(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID, (TrapWhen{{is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}),
-                     int clock, int flags, RemotePtr<timespec> time, RemotePtr<timespec>) {
-  return clock >= 0 && (flags & TIMER_ABSTIME) != 0 ? with_deadline(call, 2, time.address(), clock) : with_clock(call, clock);
+BEAM_SYSCALL_SHIFTED(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID,
+                     (TrapWhen{{is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}), int clock, int flags, RemotePtr<timespec> time,
+                     RemotePtr<timespec>) {
+  return clock >= 0 && (flags & TIMER_ABSTIME) != 0 ? with_deadline(call, 2, time.address(), clock)
+                                                    : with_clock(call, clock);
 }
 
 BEAM_SYSCALL_SHIFTED(futex_wait, Strategy::kRewrite, TrapWhen{}, (TrapWhen{{is(5, CLOCK_MONOTONIC)}}), RemotePtr<void>,

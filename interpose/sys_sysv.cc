@@ -1,4 +1,5 @@
-// System V IPC (sysvipc(7)): keys and ids are the sandbox's (sysv_space.h), and so are the processes that structures name.
+// System V IPC (sysvipc(7)): keys and ids are the sandbox's (sysv_space.h), and so are the processes that structures
+// name.
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -24,8 +25,7 @@ Answer get(const AnswerCall& call, SysvKind kind, int key, std::uint64_t amount,
       user = ids->effective;
     }
   }
-  return Answer::result(
-      call.shared.sysv.get(kind, key, amount, flags, call.caller.process->vpid, user, ::getegid()));
+  return Answer::result(call.shared.sysv.get(kind, key, amount, flags, call.caller.process->vpid, user, ::getegid()));
 }
 
 BEAM_SYSCALL(shmget, Strategy::kAnswer, int key, std::uint64_t size, int flags) {
@@ -34,7 +34,9 @@ BEAM_SYSCALL(shmget, Strategy::kAnswer, int key, std::uint64_t size, int flags) 
 BEAM_SYSCALL(semget, Strategy::kAnswer, int key, int count, int flags) {
   return count < 0 ? Answer::error(EINVAL) : get(call, SysvKind::kSem, key, static_cast<std::uint64_t>(count), flags);
 }
-BEAM_SYSCALL(msgget, Strategy::kAnswer, int key, int flags) { return get(call, SysvKind::kMsg, key, 0, flags); }
+BEAM_SYSCALL(msgget, Strategy::kAnswer, int key, int flags) {
+  return get(call, SysvKind::kMsg, key, 0, flags);
+}
 
 struct IdCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
@@ -51,7 +53,9 @@ Rewrite with_id(RewriteCall& call, SysvKind kind, int id, std::unique_ptr<Call> 
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_SYSCALL(shmat, Strategy::kRewrite, int id, RemotePtr<void>, int) { return with_id(call, SysvKind::kShm, id); }
+BEAM_SYSCALL(shmat, Strategy::kRewrite, int id, RemotePtr<void>, int) {
+  return with_id(call, SysvKind::kShm, id);
+}
 BEAM_SYSCALL(msgsnd, Strategy::kRewrite, int id, RemotePtr<void>, std::uint64_t, int) {
   return with_id(call, SysvKind::kMsg, id);
 }
@@ -87,7 +91,8 @@ Rewrite semop(RewriteCall& call, int id, std::uint64_t operations, std::uint64_t
 BEAM_SYSCALL(semop, Strategy::kRewrite, int id, RemotePtr<sembuf> operations, std::uint64_t count) {
   return semop(call, id, operations.address(), count);
 }
-BEAM_SYSCALL(semtimedop, Strategy::kRewrite, int id, RemotePtr<sembuf> operations, std::uint64_t count, RemotePtr<void>) {
+BEAM_SYSCALL(semtimedop, Strategy::kRewrite, int id, RemotePtr<sembuf> operations, std::uint64_t count,
+             RemotePtr<void>) {
   return semop(call, id, operations.address(), count);
 }
 
@@ -111,7 +116,8 @@ struct Control : CallInProgress {
     }
     SysvSpace& space = call.shared().sysv;
     if (structure != 0) {
-      static_assert(offsetof(shmid_ds, shm_perm) == 0 && offsetof(semid_ds, sem_perm) == 0 && offsetof(msqid_ds, msg_perm) == 0);
+      static_assert(offsetof(shmid_ds, shm_perm) == 0 && offsetof(semid_ds, sem_perm) == 0 &&
+                    offsetof(msqid_ds, msg_perm) == 0);
       (void)call.memory().write(structure + offsetof(ipc_perm, __key), &object->key, sizeof object->key);
       for (const std::size_t offset : pids) {
         pid_t host = 0;
@@ -200,23 +206,28 @@ BEAM_SYSCALL(shmctl, Strategy::kRewrite, int id, int command, RemotePtr<shmid_ds
   auto progress = std::make_unique<Control>();
   progress->pids = {offsetof(shmid_ds, shm_lpid)};
   progress->creator = offsetof(shmid_ds, shm_cpid);
-  return control(call, {SysvKind::kShm, id, command, buffer.address(), SHM_STAT, SHM_STAT_ANY, SHM_INFO,
-                        offsetof(shm_info, used_ids), 1}, std::move(progress));
+  return control(call,
+                 {SysvKind::kShm, id, command, buffer.address(), SHM_STAT, SHM_STAT_ANY, SHM_INFO,
+                  offsetof(shm_info, used_ids), 1},
+                 std::move(progress));
 }
 
 BEAM_SYSCALL(msgctl, Strategy::kRewrite, int id, int command, RemotePtr<msqid_ds> buffer) {
   auto progress = std::make_unique<Control>();
   progress->pids = {offsetof(msqid_ds, msg_lspid), offsetof(msqid_ds, msg_lrpid)};
-  return control(call, {SysvKind::kMsg, id, command, buffer.address(), MSG_STAT, MSG_STAT_ANY, MSG_INFO,
-                        offsetof(msginfo, msgpool), 1}, std::move(progress));
+  return control(
+      call,
+      {SysvKind::kMsg, id, command, buffer.address(), MSG_STAT, MSG_STAT_ANY, MSG_INFO, offsetof(msginfo, msgpool), 1},
+      std::move(progress));
 }
 
 BEAM_SYSCALL(semctl, Strategy::kRewrite, int id, int number, int command, std::uint64_t argument) {
   auto progress = std::make_unique<Control>();
   progress->gives_pid = command == GETPID;
   progress->clears_undo = command == SETVAL ? number : command == SETALL ? -1 : -2;
-  return control(call, {SysvKind::kSem, id, command, argument, SEM_STAT, SEM_STAT_ANY, SEM_INFO,
-                        offsetof(seminfo, semusz), 2}, std::move(progress));
+  return control(
+      call, {SysvKind::kSem, id, command, argument, SEM_STAT, SEM_STAT_ANY, SEM_INFO, offsetof(seminfo, semusz), 2},
+      std::move(progress));
 }
 
 }  // namespace

@@ -51,23 +51,31 @@ bool look(SysvKind kind, int host, ipc_perm& permissions, std::uint64_t& amount)
 
 int make(SysvKind kind, std::uint64_t amount, int flags) {
   switch (kind) {
-    case SysvKind::kShm: return ::shmget(IPC_PRIVATE, amount, flags | IPC_CREAT);
+    case SysvKind::kShm:
+      return ::shmget(IPC_PRIVATE, amount, flags | IPC_CREAT);
     case SysvKind::kSem:
       if (amount > INT_MAX) {
         errno = EINVAL;
         return -1;
       }
       return ::semget(IPC_PRIVATE, static_cast<int>(amount), flags | IPC_CREAT);
-    case SysvKind::kMsg: return ::msgget(IPC_PRIVATE, flags | IPC_CREAT);
+    case SysvKind::kMsg:
+      return ::msgget(IPC_PRIVATE, flags | IPC_CREAT);
   }
   return -1;
 }
 
 void remove(SysvKind kind, int host) {
   switch (kind) {
-    case SysvKind::kShm: ::shmctl(host, IPC_RMID, nullptr); return;
-    case SysvKind::kSem: ::semctl(host, 0, IPC_RMID); return;
-    case SysvKind::kMsg: ::msgctl(host, IPC_RMID, nullptr); return;
+    case SysvKind::kShm:
+      ::shmctl(host, IPC_RMID, nullptr);
+      return;
+    case SysvKind::kSem:
+      ::semctl(host, 0, IPC_RMID);
+      return;
+    case SysvKind::kMsg:
+      ::msgctl(host, IPC_RMID, nullptr);
+      return;
   }
 }
 
@@ -234,8 +242,9 @@ void SysvSpace::undo(HostPid process, const std::vector<SemaphoreUndo>& more) {
   const std::lock_guard lock(mutex_);
   auto& list = undo_[process];
   for (const SemaphoreUndo& one : more) {
-    const auto known = std::find_if(list.begin(), list.end(),
-                                    [&](const SemaphoreUndo& other) { return other.id == one.id && other.number == one.number; });
+    const auto known = std::find_if(list.begin(), list.end(), [&](const SemaphoreUndo& other) {
+      return other.id == one.id && other.number == one.number;
+    });
     if (known == list.end()) {
       list.push_back(one);
     } else {

@@ -1,5 +1,5 @@
-// System V IPC as the sandbox sees it (sysvipc(7)): its own keys and ids, for objects of the workstation that nobody else
-// has a key for. They go with the sandbox.
+// System V IPC as the sandbox sees it (sysvipc(7)): its own keys and ids, for objects of the workstation that nobody
+// else has a key for. They go with the sandbox.
 //
 // Used by the event thread and the answer threads alike.
 #pragma once
@@ -20,7 +20,7 @@ namespace beam::interpose {
 enum class SysvKind { kShm, kSem, kMsg };
 
 struct SysvObject {
-  int id = -1;    // as the sandbox has it
+  int id = -1;  // as the sandbox has it
   int host = -1;
   key_t key = 0;  // IPC_PRIVATE: none
   VirtualPid creator;

@@ -17,17 +17,21 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kMillisecond = 1'000'000;
 
-std::uint64_t argument(const user_regs_struct& regs, int index) { return raw_args(regs)[static_cast<std::size_t>(index)]; }
+std::uint64_t argument(const user_regs_struct& regs, int index) {
+  return raw_args(regs)[static_cast<std::size_t>(index)];
+}
 
 // The whole of a call's timeout in nanoseconds; nothing for one that waits for ever or can't be read.
-std::optional<std::int64_t> timeout_ns(const RelativeTimeout& timeout, const user_regs_struct& regs, const GuestMemory& memory) {
+std::optional<std::int64_t> timeout_ns(const RelativeTimeout& timeout, const user_regs_struct& regs,
+                                       const GuestMemory& memory) {
   const std::uint64_t value = argument(regs, timeout.arg);
   if (!timeout.in_memory) {
     const auto milliseconds = static_cast<std::int32_t>(value);
     return milliseconds < 0 ? std::nullopt : std::optional(milliseconds * kMillisecond);
   }
   timespec time{};
-  if (value == 0 || memory.read(value, &time, sizeof time) != 0 || time.tv_sec < 0 || time.tv_sec > INT64_MAX / kSecond / 2) {
+  if (value == 0 || memory.read(value, &time, sizeof time) != 0 || time.tv_sec < 0 ||
+      time.tv_sec > INT64_MAX / kSecond / 2) {
     return std::nullopt;
   }
   return time.tv_sec * kSecond + time.tv_nsec;
@@ -40,6 +44,40 @@ std::uint64_t rest_of_sleep(long number, const user_regs_struct& regs) {
 
 }  // namespace
 
+bool shows_stop_as_eintr(long number) {
+  switch (number) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_rt_sigtimedwait:
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+    // With SO_RCVTIMEO or SO_SNDTIMEO set (socket(7)).
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev:
+    // With a timeout in memory that can't be written (fs/select.c poll_select_finish).
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_select:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::int64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -48,21 +86,28 @@ std::int64_t monotonic_ns() {
 
 std::optional<RelativeTimeout> relative_timeout(long number, const user_regs_struct& regs) {
   switch (number) {
-    case SYS_nanosleep: return RelativeTimeout{0, true};
+    case SYS_nanosleep:
+      return RelativeTimeout{0, true};
     case SYS_clock_nanosleep:
       return (regs.rsi & TIMER_ABSTIME) != 0 ? std::nullopt : std::optional(RelativeTimeout{2, true});
-    case SYS_poll: return RelativeTimeout{2, false};
+    case SYS_poll:
+      return RelativeTimeout{2, false};
     case SYS_epoll_wait:
-    case SYS_epoll_pwait: return RelativeTimeout{3, false};
+    case SYS_epoll_pwait:
+      return RelativeTimeout{3, false};
     case SYS_epoll_pwait2:
-    case SYS_semtimedop: return RelativeTimeout{3, true};
-    case SYS_rt_sigtimedwait: return RelativeTimeout{2, true};
+    case SYS_semtimedop:
+      return RelativeTimeout{3, true};
+    case SYS_rt_sigtimedwait:
+      return RelativeTimeout{2, true};
     case SYS_io_getevents:
-    case SYS_io_pgetevents: return RelativeTimeout{4, true};
+    case SYS_io_pgetevents:
+      return RelativeTimeout{4, true};
     case SYS_futex:
       // Of futex's operations only FUTEX_WAIT counts from now; the others wait until a time.
       return (regs.rsi & FUTEX_CMD_MASK) == FUTEX_WAIT ? std::optional(RelativeTimeout{3, true}) : std::nullopt;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -116,11 +161,12 @@ void TimedCall::at_restart(ExitCall& call) {
 
 // --- Tracer's part ---
 
-// What a call that the kernel goes on with by restart_syscall(2) was, as soon as it is interrupted: the registers show it
-// only the first time.
+// What a call that the kernel goes on with by restart_syscall(2) was, as soon as it is interrupted: the registers show
+// it only the first time.
 void Tracer::note_restart(Task& task, StoppedTracee& tracee) {
   const user_regs_struct* regs = tracee.regs();
-  if (regs != nullptr && static_cast<std::int64_t>(regs->rax) == kRestartBlock && regs->orig_rax != SYS_restart_syscall) {
+  if (regs != nullptr && static_cast<std::int64_t>(regs->rax) == kRestartBlock &&
+      regs->orig_rax != SYS_restart_syscall) {
     task.restarting = {static_cast<long>(regs->orig_rax), std::nullopt};
   }
 }

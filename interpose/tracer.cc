@@ -32,7 +32,9 @@ namespace beam::interpose {
 namespace {
 
 // Interrupts the event thread's wait. Chosen from the real-time range, whose upper end no library claims.
-int wake_signal() { return SIGRTMAX - 1; }
+int wake_signal() {
+  return SIGRTMAX - 1;
+}
 
 // What the filters see of a call by the agent: the address behind its instruction.
 constexpr std::uint64_t kAgentCallAddress = BEAM_AGENT_GADGET + 2;
@@ -49,8 +51,24 @@ bool catches(HostPid tid, int signal) {
   return !caught || (*caught >> (signal - 1) & 1U) != 0;
 }
 
-// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
-// has still to report it runs, or stands in that very call.
+// Whether the signal does nothing to the task.
+bool ignores(HostPid tid, int signal) {
+  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/status");
+  bool ignored = false;
+  for (std::string line; std::getline(file, line);) {
+    const auto has = [&](const char* name) {
+      return line.starts_with(name) && (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1U) != 0;
+    };
+    if (has("SigCgt:")) {
+      return false;
+    }
+    ignored = ignored || has("SigIgn:");
+  }
+  return ignored || signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
+}
+
+// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
+// that has still to report it runs, or stands in that very call.
 bool may_be_forking(HostPid tid) {
   std::ifstream file("/proc/" + std::to_string(tid.value()) + "/syscall");
   long number = -1;
@@ -223,11 +241,11 @@ void Tracer::handle(HostPid tid, int status) {
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
-  const bool watch =
-      in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch = in_call || task.mask_after_call || task.process->unreadable ||
+                     task.escalated.load(std::memory_order_relaxed) >= 0;
   if (holding_) {
-    // This stop has used up the request that was under way (kernel/signal.c ptrace_stop). Before it goes on, or the program
-    // would see the EINTR that the request has caused.
+    // This stop has used up the request that was under way (kernel/signal.c ptrace_stop). Before it goes on, or the
+    // program would see the EINTR that the request has caused.
     request_hold(task);
   }
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
@@ -380,7 +398,8 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
 
 // A child starts with its parent's registers, as they were in the call.
 void Tracer::restore_registers_of_child(Task& task, StoppedTracee& tracee) {
-  const bool changed = std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
+  const bool changed =
+      std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
   user_regs_struct* regs = changed || task.filters != nullptr ? tracee.regs() : nullptr;
   if (regs == nullptr) {
     return;
@@ -440,7 +459,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   end_vfork(process);
 }
 
-void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(task, std::move(tracee)); }
+void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) {
+  enter_call(task, std::move(tracee));
+}
 
 void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   user_regs_struct* regs = tracee.regs();
@@ -543,7 +564,8 @@ void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
     resume(task, std::move(tracee));
     return;
   }
-  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's call.
+  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's
+  // call.
   user_regs_struct* regs = tracee.regs();
   if (regs == nullptr) {
     return;
@@ -645,7 +667,9 @@ void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
   }
 }
 
-void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
+void Tracer::release_slots(Task& task, std::uint32_t slots) {
+  task.process->space->slots_in_use &= ~slots;
+}
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
   if (task.call != nullptr && task.call->in_agent() != nullptr) {
@@ -669,6 +693,15 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
   if (task.call != nullptr && !task.call->entered && catches(task.tid, signal)) {
     undo_timed_restart(task, tracee);
     task.timed_restart.reset();  // the handler ends the call
+  }
+  if (user_regs_struct* regs = tracee.regs();
+      regs != nullptr && static_cast<std::int64_t>(regs->rax) == -EINTR &&
+      shows_stop_as_eintr(static_cast<long>(regs->orig_rax)) &&
+      !deadline_of(static_cast<long>(regs->orig_rax), *regs, tracee.memory(), nullptr) && ignores(task.tid, signal)) {
+    // A signal that the kernel drops unless there is a tracer (kernel/signal.c sig_ignored): no call would have noticed
+    // it.
+    regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
+    tracee.set_regs_changed();
   }
   if (signal == SIGSYS && task.filters != nullptr && task.filters->strict) {
     end_strict_task(task, std::move(tracee));
@@ -723,8 +756,8 @@ void Tracer::on_death(HostPid tid, int status) {
   adopt_orphans_of_dead_parents();
 }
 
-// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after it
-// had taken over the leader's id and before it could say so: its old id never reports anything.
+// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after
+// it had taken over the leader's id and before it could say so: its old id never reports anything.
 void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
   std::vector<HostPid> lost;
   for (const auto& [tid, task] : shared_.tasks.tasks()) {

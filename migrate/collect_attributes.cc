@@ -1,5 +1,6 @@
-// What a thread or process has beyond the ordinary: scheduling, credentials, filters, timers. Only where it differs from the
-// supervisor's own, so that a thaw by another user's hand or on another machine leaves the rest as it is there.
+// What a thread or process has beyond the ordinary: scheduling, credentials, filters, timers. Only where it differs
+// from the supervisor's own, so that a thaw by another user's hand or on another machine leaves the rest as it is
+// there.
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -97,10 +98,10 @@ bool set_scheduling(pid_t tid, const Scheduling& scheduling) {
   attr.runtime = scheduling.runtime;
   attr.deadline = scheduling.deadline;
   attr.period = scheduling.period;
-  // SCHED_IDLE's niceness is kept for later, and set by another call only (kernel/sched/syscalls.c __setscheduler_params).
+  // SCHED_IDLE's niceness is kept for later, and set by another call only (kernel/sched/syscalls.c
+  // __setscheduler_params).
   return ::syscall(SYS_sched_setattr, tid, &attr, 0) == 0 &&
-         (scheduling.policy != SCHED_IDLE ||
-          ::setpriority(PRIO_PROCESS, static_cast<id_t>(tid), scheduling.nice) == 0);
+         (scheduling.policy != SCHED_IDLE || ::setpriority(PRIO_PROCESS, static_cast<id_t>(tid), scheduling.nice) == 0);
 }
 
 Result<> Collector::read_own_attributes() {
@@ -120,9 +121,10 @@ Result<> Collector::attributes(const interpose::Task& task, ThreadAttributes& st
   if (!same(scheduling, own_.scheduling)) {
     state.scheduling = scheduling;
     if (!may_have(scheduling)) {
-      obstacle(task.process->vpid, "scheduling" + name, "policy " + std::to_string(scheduling.policy) + " with nice " +
-               std::to_string(scheduling.nice) + " and priority " + std::to_string(scheduling.priority) +
-               " can't be given to a new process without privilege");
+      obstacle(task.process->vpid, "scheduling" + name,
+               "policy " + std::to_string(scheduling.policy) + " with nice " + std::to_string(scheduling.nice) +
+                   " and priority " + std::to_string(scheduling.priority) +
+                   " can't be given to a new process without privilege");
     }
   }
   auto affinity = affinity_of(tid);
@@ -193,8 +195,8 @@ Result<> Collector::posix_timers(Remote& remote, ProcessState& state) {
     int thread = 0;
     int clock = 0;
     unsigned long value = 0;
-    if (std::sscanf(group.c_str(), "ID: %d signal: %d/%lx notify: %31[^/]/%15[^.].%d ClockID: %d", &timer.id, &timer.signal,
-                    &value, how, whom, &thread, &clock) != 7) {
+    if (std::sscanf(group.c_str(), "ID: %d signal: %d/%lx notify: %31[^/]/%15[^.].%d ClockID: %d", &timer.id,
+                    &timer.signal, &value, how, whom, &thread, &clock) != 7) {
       return Error(EPROTO, "read the timers of process " + std::to_string(state.vpid));
     }
     timer.value = value;

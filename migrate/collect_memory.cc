@@ -25,7 +25,7 @@ struct Advice {
   std::int32_t advice;
 };
 constexpr Advice kAdvice[] = {
-    {"rr", MADV_RANDOM}, {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
+    {"rr", MADV_RANDOM},   {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
     {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"wf", MADV_WIPEONFORK},
 };
 
@@ -34,9 +34,12 @@ struct Refused {
   const char* reason;
 };
 constexpr Refused kRefused[] = {
-    {"ht", "huge pages of hugetlbfs can't be frozen yet"}, {"um", "it is registered with userfaultfd"},
-    {"uw", "it is registered with userfaultfd"},           {"ui", "it is registered with userfaultfd"},
-    {"ss", "it is a shadow stack"},                        {"io", "it is a device's memory"},
+    {"ht", "huge pages of hugetlbfs can't be frozen yet"},
+    {"um", "it is registered with userfaultfd"},
+    {"uw", "it is registered with userfaultfd"},
+    {"ui", "it is registered with userfaultfd"},
+    {"ss", "it is a shadow stack"},
+    {"io", "it is a device's memory"},
     {"pf", "it is a device's memory"},
 };
 
@@ -65,7 +68,8 @@ Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceS
   return success();
 }
 
-Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping) {
+Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range,
+                                Mapping& mapping) {
   const auto refuse = [&](const std::string& reason) {
     char place[64];
     std::snprintf(place, sizeof place, "memory %lx-%lx", static_cast<unsigned long>(range.start),
@@ -105,7 +109,8 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   constexpr std::string_view kMemfd = "/memfd:";
   if (range.deleted && (zero_device || range.path.starts_with(kMemfd))) {
     mapping.backing = Backing::kSharedMemory;
-    const auto key = std::pair<std::uint64_t, std::uint64_t>((range.device_major << 20U) | range.device_minor, range.inode);
+    const auto key =
+        std::pair<std::uint64_t, std::uint64_t>((range.device_major << 20U) | range.device_minor, range.inode);
     const auto [known, fresh] = shared_memory_.emplace(key, static_cast<std::uint32_t>(state_.shared_memory.size()));
     if (fresh) {
       SharedMemoryState memory;
@@ -169,10 +174,8 @@ Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
   return success();
 }
 
-Result<> Collector::private_pages(HostPid tid, std::size_t index) {
-  AddressSpaceState& space = state_.address_spaces[index];
-  space.page_file = "pages-" + std::to_string(index + 1);
-  BEAM_TRY_ASSIGN(auto out, image_->file(space.page_file));
+// One page file for all address spaces: each file costs a flush to the disk.
+Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space, ImageFileWriter& out) {
   BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(tid));
   for (const Mapping& mapping : space.mappings) {
     if (mapping.shared) {
@@ -188,7 +191,7 @@ Result<> Collector::private_pages(HostPid tid, std::size_t index) {
       BEAM_TRY(reader.copy(start, end, (mapping.protection & PROT_READ) != 0, out));
     }
   }
-  return image_->add(std::move(out));
+  return success();
 }
 
 // What several processes share is written once, from whichever of them maps a part of it.

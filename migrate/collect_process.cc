@@ -95,6 +95,7 @@ Result<> Collector::run() {
       return std::move(result).error().context("collect process " + std::to_string(process.process->vpid.value()));
     }
   }
+  find_lost_parents();
   check_sharing();
   for (const ObjectKind* kind : all_kinds()) {
     kind->check_all(context_, obstacles_);
@@ -107,10 +108,28 @@ Result<> Collector::run() {
   return success();
 }
 
-Result<> Collector::contents() {
-  for (std::size_t i = 0; i < space_users_.size(); ++i) {
-    BEAM_TRY(private_pages(space_users_[i], i));
+// A parent that has died, and been waited for, without the table's having noticed: its children are orphans.
+void Collector::find_lost_parents() {
+  std::set<std::int32_t> there;
+  for (const ProcessState& process : state_.processes) {
+    there.insert(process.vpid);
   }
+  for (ProcessState& process : state_.processes) {
+    if (process.parent != 0 && !there.contains(process.parent)) {
+      process.parent = there.contains(1) && process.vpid != 1 ? 1 : 0;
+      process.adopted = process.parent != 0;
+    }
+  }
+}
+
+Result<> Collector::contents() {
+  constexpr const char* kPages = "pages";
+  BEAM_TRY_ASSIGN(auto pages, image_->file(kPages));
+  for (std::size_t i = 0; i < space_users_.size(); ++i) {
+    state_.address_spaces[i].page_file = kPages;
+    BEAM_TRY(private_pages(space_users_[i], state_.address_spaces[i], pages));
+  }
+  BEAM_TRY(image_->add(std::move(pages)));
   BEAM_TRY(shared_memory_contents());
   return sysv();
 }
@@ -194,7 +213,8 @@ Result<> Collector::live(const LiveProcess& live) {
 
   // The address space is listed before scratch memory is mapped into it.
   Remote remote(first);
-  const auto [space, fresh] = spaces_.emplace(process.space.get(), static_cast<std::uint32_t>(state_.address_spaces.size()));
+  const auto [space, fresh] =
+      spaces_.emplace(process.space.get(), static_cast<std::uint32_t>(state_.address_spaces.size()));
   if (fresh) {
     AddressSpaceState contents;
     BEAM_TRY(address_space(remote, process.vpid, contents));
@@ -237,7 +257,8 @@ bool Collector::TableOrder::operator()(const std::pair<HostPid, std::int32_t>& a
 void Collector::shared_tables(const LiveProcess& live, ProcessState& state) {
   const HostPid first = live.tasks.front()->tid;
   const auto own = [&](int type) {
-    const auto [known, fresh] = tables_.try_emplace(type, Tables(TableOrder{type})).first->second.emplace(first, state.vpid);
+    const auto [known, fresh] =
+        tables_.try_emplace(type, Tables(TableOrder{type})).first->second.emplace(first, state.vpid);
     return known->second;
   };
   state.files_of = own(KCMP_FILES);
@@ -270,18 +291,20 @@ void Collector::check_sharing() {
       continue;
     }
     const auto [first, fresh] = first_of_space.emplace(process.address_space, &process);
-    for (const std::int32_t other : {process.files_of, process.directory_of, process.actions_of,
-                                     fresh ? process.vpid : first->second->vpid}) {
+    for (const std::int32_t other :
+         {process.files_of, process.directory_of, process.actions_of, fresh ? process.vpid : first->second->vpid}) {
       const auto partner = by_vpid.find(other);
       if (other == process.vpid || partner == by_vpid.end()) {
         continue;
       }
       const auto parent = by_vpid.find(process.parent);
-      const bool related = partner->first == process.parent || partner->second->parent == process.parent ||
-                           (parent != by_vpid.end() && !parent->second->wait_status && shares(*parent->second, *partner->second));
+      const bool related =
+          partner->first == process.parent || partner->second->parent == process.parent ||
+          (parent != by_vpid.end() && !parent->second->wait_status && shares(*parent->second, *partner->second));
       if (!related) {
-        obstacle(VirtualPid(process.vpid), "memory, descriptors, directory or signal actions",
-                 "they are shared with process " + std::to_string(other) + ", which is neither its parent nor its sibling");
+        obstacle(
+            VirtualPid(process.vpid), "memory, descriptors, directory or signal actions",
+            "they are shared with process " + std::to_string(other) + ", which is neither its parent nor its sibling");
         break;
       }
     }
@@ -291,7 +314,8 @@ void Collector::check_sharing() {
 // Whether the parent's wait has told of the stop already: it would tell once only.
 Result<bool> Collector::stop_waited_for(const Process& process, const ProcessState& state) {
   const Task* parent = sandbox_.shared().tasks.find(sandbox_.shared().pids.to_host(VirtualPid(state.parent)));
-  if (state.adopted || parent == nullptr || parent->state != interpose::RunState::kHeld || !parent->process->space->agent_mapped) {
+  if (state.adopted || parent == nullptr || parent->state != interpose::RunState::kHeld ||
+      !parent->process->space->agent_mapped) {
     return false;
   }
   Remote remote(*parent);
@@ -334,7 +358,8 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
   std::array<std::uint64_t, 3> timers{};
   for (const int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
     timers[static_cast<std::size_t>(which)] = batch.put(itimerval{});
-    batch.add("read a timer", SYS_getitimer, static_cast<std::uint64_t>(which), timers[static_cast<std::size_t>(which)]);
+    batch.add("read a timer", SYS_getitimer, static_cast<std::uint64_t>(which),
+              timers[static_cast<std::size_t>(which)]);
   }
   const std::uint64_t subreaper = batch.put(int{});
   batch.add("read the subreaper attribute", SYS_prctl, PR_GET_CHILD_SUBREAPER, subreaper);
@@ -342,7 +367,8 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
   const std::size_t merge = batch.add(nullptr, SYS_prctl, kGetMemoryMerge);
   // A page that nothing has touched is there all the same where new memory is locked (mlockall(2), MCL_FUTURE).
   const std::uint64_t resident = batch.put(std::uint8_t{});
-  batch.add("see whether new memory is locked", SYS_mincore, remote.scratch() + remote.scratch_size() / 2, 4096, resident);
+  batch.add("see whether new memory is locked", SYS_mincore, remote.scratch() + remote.scratch_size() / 2, 4096,
+            resident);
   BEAM_TRY(batch.run());
   for (const auto& [signal, place] : actions) {
     const auto action = batch.get<KernelSigaction>(place);

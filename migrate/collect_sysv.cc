@@ -26,8 +26,8 @@ union SemctlArgument {  // semctl(2): the caller defines it
 };
 
 SysvIdentity identity_of(const SysvObject& object, const ipc_perm& permissions) {
-  return {object.id,       object.key,      object.creator.value(),
-          permissions.mode & static_cast<unsigned>(kModeBits), permissions.uid, permissions.gid};
+  return {object.id,       object.key,     object.creator.value(), permissions.mode & static_cast<unsigned>(kModeBits),
+          permissions.uid, permissions.gid};
 }
 
 // A message is read and left where it is with MSG_COPY (msgrcv(2)).
@@ -36,12 +36,14 @@ Result<std::vector<SysvMessage>> messages_of(int host, std::size_t count) {
   std::vector<char> buffer(64 << 10);
   for (std::size_t i = 0; i < count; ++i) {
     ssize_t got = 0;
-    while ((got = ::msgrcv(host, buffer.data(), buffer.size() - sizeof(long), static_cast<long>(i), MSG_COPY | IPC_NOWAIT)) < 0 &&
+    while ((got = ::msgrcv(host, buffer.data(), buffer.size() - sizeof(long), static_cast<long>(i),
+                           MSG_COPY | IPC_NOWAIT)) < 0 &&
            errno == E2BIG) {
       buffer.resize(buffer.size() * 2);
     }
     if (got < 0) {
-      return Error::from_errno("read a System V message queue").remedy("it takes a kernel with CONFIG_CHECKPOINT_RESTORE");
+      return Error::from_errno("read a System V message queue")
+          .remedy("it takes a kernel with CONFIG_CHECKPOINT_RESTORE");
     }
     SysvMessage message;
     long type = 0;

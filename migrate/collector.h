@@ -1,7 +1,8 @@
 // Collects a quiesced sandbox into a SandboxState, and the contents of its memory into page files of an image.
 //
-// What stands in the way is known before the first page of memory is written: then none is. Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end
-// the collection, so that all of them are found at once; failures do.
+// What stands in the way is known before the first page of memory is written: then none is. Without an image it only
+// looks: what would stand in the way of a freeze is the same either way. Obstacles do not end the collection, so that
+// all of them are found at once; failures do.
 #pragma once
 
 #include <sys/types.h>
@@ -73,6 +74,7 @@ class Collector {
   Result<> remote_process_state(Remote& remote, const std::string& status, ProcessState& state);
   void shared_tables(const LiveProcess& live, ProcessState& state);
   void check_sharing();
+  void find_lost_parents();
   Result<> contents();
   Result<bool> stop_waited_for(const interpose::Process& process, const ProcessState& state);
 
@@ -86,7 +88,7 @@ class Collector {
   // False when the range is refused.
   Result<bool> mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping);
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
-  Result<> private_pages(HostPid tid, std::size_t index);
+  Result<> private_pages(HostPid tid, AddressSpaceState& space, ImageFileWriter& out);
   Result<> shared_memory_contents();
 
   // collect_files.cc
@@ -102,10 +104,10 @@ class Collector {
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> shared_memory_;  // by device and inode
-  std::vector<std::vector<SharedMapping>> shared_mappings_;                          // of each of state_.shared_memory
-  std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
-  std::vector<HostPid> space_users_;                                // a task in each of state_.address_spaces
-  std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
+  std::vector<std::vector<SharedMapping>> shared_mappings_;                         // of each of state_.shared_memory
+  std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;                  // to state_.address_spaces
+  std::vector<HostPid> space_users_;                              // a task in each of state_.address_spaces
+  std::map<const interpose::OwnFilter*, std::uint32_t> filters_;  // to state_.filters
   // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.
   struct TableOrder {
     int type;

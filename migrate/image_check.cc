@@ -123,7 +123,8 @@ class Checker {
     BEAM_TRY(pages(space.page_file, space.pages));
     for (const MemoryArea& guard : space.guards) {
       if (guard.address % kPage != 0 || guard.size % kPage != 0 || guard.address > kAddressLimit ||
-          guard.size > kAddressLimit - guard.address || (guard.address < BEAM_AGENT_END && guard.address + guard.size > BEAM_AGENT_BASE)) {
+          guard.size > kAddressLimit - guard.address ||
+          (guard.address < BEAM_AGENT_END && guard.address + guard.size > BEAM_AGENT_BASE)) {
         return damaged("a guard has an impossible place");
       }
     }

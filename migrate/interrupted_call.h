@@ -11,8 +11,8 @@
 
 namespace beam::migrate {
 
-// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. What is left of its
-// timeout counts from `now`, of CLOCK_MONOTONIC.
+// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. What is left of
+// its timeout counts from `now`, of CLOCK_MONOTONIC.
 [[nodiscard]] std::optional<InterruptedCall> interrupted_call(const user_regs_struct& regs, const interpose::Task& task,
                                                               std::int64_t now_ns);
 

@@ -19,8 +19,8 @@ class MemoryReader {
  public:
   static Result<MemoryReader> open(HostPid tid);
 
-  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero page.
-  // Guarded pages (MADV_GUARD_INSTALL) go to `guards`: they have no contents.
+  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero
+  // page. Guarded pages (MADV_GUARD_INSTALL) go to `guards`: they have no contents.
   [[nodiscard]] Result<std::vector<AddressRange>> private_pages(std::uint64_t start, std::uint64_t end,
                                                                 std::vector<AddressRange>& guards) const;
   // Appends a range to a page file.

@@ -76,8 +76,8 @@ std::uint64_t Batch::put_bytes(const void* bytes, std::size_t size) {
   return remote_->scratch() + at;
 }
 
-std::size_t Batch::add(const char* what, long number, std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t d,
-                       std::uint64_t e, std::uint64_t f) {
+std::size_t Batch::add(const char* what, long number, std::uint64_t a, std::uint64_t b, std::uint64_t c,
+                       std::uint64_t d, std::uint64_t e, std::uint64_t f) {
   calls_.push_back({static_cast<unsigned long>(number), {a, b, c, d, e, f}, 0});
   names_.push_back(what);
   return calls_.size() - 1;

@@ -1,5 +1,5 @@
-// System calls in a stopped task of the sandbox, made by the freezer and the restorer through the agent's gadget: one at a
-// time (Remote), or many for the price of one stop (Batch).
+// System calls in a stopped task of the sandbox, made by the freezer and the restorer through the agent's gadget: one
+// at a time (Remote), or many for the price of one stop (Batch).
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ class Remote {
   explicit Remote(const interpose::Task& task) : task_(task), tracee_(task.tid) {}
 
   // The result of the call. An error of the call names `what`; ESRCH when the task has died.
-  Result<std::uint64_t> call(const char* what, long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
-                             std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
+  Result<std::uint64_t> call(const char* what, long number, std::uint64_t a = 0, std::uint64_t b = 0,
+                             std::uint64_t c = 0, std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
   // The same, with the negative errno as the result.
   Result<std::int64_t> raw_call(long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
                                 std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
@@ -59,8 +59,8 @@ class Remote {
   std::size_t scratch_size_ = 0;
 };
 
-// Calls that are made one after the other without a stop in between; none of them may block. Their memory is the remote's
-// scratch memory, all of it: arguments from its start on, the calls themselves at its end.
+// Calls that are made one after the other without a stop in between; none of them may block. Their memory is the
+// remote's scratch memory, all of it: arguments from its start on, the calls themselves at its end.
 class Batch {
  public:
   explicit Batch(Remote& remote) : remote_(&remote) {}

@@ -26,7 +26,9 @@ namespace {
 constexpr int kIoPriorityOfProcess = 1;  // IOPRIO_WHO_PROCESS, linux/ioprio.h
 constexpr int kTimerRestoreIds = 77;     // PR_TIMER_CREATE_RESTORE_IDS, since Linux 6.15
 
-timespec as_timespec(std::int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
+timespec as_timespec(std::int64_t ns) {
+  return {ns / 1'000'000'000, ns % 1'000'000'000};
+}
 
 }  // namespace
 
@@ -77,8 +79,10 @@ Result<> Restorer::set_attributes(Remote& remote, const ThreadAttributes& attrib
         .remedy("its policy or priority takes privileges that it had there (RLIMIT_NICE, RLIMIT_RTPRIO)");
   }
   if (!attributes.affinity.empty() &&
-      ::syscall(SYS_sched_setaffinity, tid, attributes.affinity.size() * sizeof(std::uint64_t), attributes.affinity.data()) != 0) {
-    BEAM_LOG_WARN(kMigrate, "thread {}: none of the processors that it may run on is here; it runs on any", task.vtid.value());
+      ::syscall(SYS_sched_setaffinity, tid, attributes.affinity.size() * sizeof(std::uint64_t),
+                attributes.affinity.data()) != 0) {
+    BEAM_LOG_WARN(kMigrate, "thread {}: none of the processors that it may run on is here; it runs on any",
+                  task.vtid.value());
   }
   if (attributes.io_priority && ::syscall(SYS_ioprio_set, kIoPriorityOfProcess, tid, *attributes.io_priority) != 0) {
     return Error::from_errno("set the I/O priority of thread " + std::to_string(task.vtid.value()));
@@ -147,7 +151,8 @@ Result<> Restorer::make_timers(Remote& remote, const ProcessState& process) {
       Batch batch(remote);
       const std::uint64_t id = batch.put(timer->id);
       batch.add("make a timer", SYS_timer_create,
-                static_cast<std::uint64_t>(static_cast<std::int64_t>(clock.value_or(CLOCK_PROCESS_CPUTIME_ID))), batch.put(event), id);
+                static_cast<std::uint64_t>(static_cast<std::int64_t>(clock.value_or(CLOCK_PROCESS_CPUTIME_ID))),
+                batch.put(event), id);
       BEAM_TRY(batch.run());
       made = batch.get<std::int32_t>(id);
       if (made > timer->id) {

@@ -1,10 +1,10 @@
 // Address spaces: mappings, the contents of private pages, and what the kernel believes about the layout.
+#include <elf.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <elf.h>
 
 #include <algorithm>
 #include <set>
@@ -20,7 +20,7 @@ constexpr int PR_SET_VMA = 0x53564d41;
 constexpr int PR_SET_VMA_ANON_NAME = 0;
 #endif
 constexpr long kMseal = 462;
-constexpr std::uint64_t kGuardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
+constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
 }  // namespace
@@ -134,10 +134,17 @@ void Restorer::map(Batch& batch, const Mapping& mapping, bool has_pages, const s
   flags |= mapping.no_reserve ? MAP_NORESERVE : 0;
   std::uint64_t fd = ~0ULL;
   switch (mapping.backing) {
-    case Backing::kAnonymous: flags |= MAP_ANONYMOUS; break;
-    case Backing::kFile: fd = static_cast<std::uint64_t>(files.at(mapping.file)); break;
-    case Backing::kSharedMemory: fd = static_cast<std::uint64_t>(shared.at(mapping.file)); break;
-    case Backing::kSysv: return;  // attached already
+    case Backing::kAnonymous:
+      flags |= MAP_ANONYMOUS;
+      break;
+    case Backing::kFile:
+      fd = static_cast<std::uint64_t>(files.at(mapping.file));
+      break;
+    case Backing::kSharedMemory:
+      fd = static_cast<std::uint64_t>(shared.at(mapping.file));
+      break;
+    case Backing::kSysv:
+      return;  // attached already
   }
   const std::uint64_t protection = mapping.protection | (has_pages && !mapping.shared ? PROT_WRITE : 0);
   batch.add("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start, protection, flags, fd, mapping.offset);
@@ -152,14 +159,24 @@ Result<> Restorer::set_layout(Remote& remote, const MemoryLayout& layout) {
   std::size_t words = std::min(layout.auxiliary_vector.size(), kLongestAuxiliaryVector) & ~std::size_t{1};
   for (std::size_t i = 0; i < words; i += 2) {
     request.vector[i] = layout.auxiliary_vector[i];
-    request.vector[i + 1] = layout.auxiliary_vector[i] == AT_SYSINFO_EHDR ? BEAM_AGENT_VDSO : layout.auxiliary_vector[i + 1];
+    request.vector[i + 1] =
+        layout.auxiliary_vector[i] == AT_SYSINFO_EHDR ? BEAM_AGENT_VDSO : layout.auxiliary_vector[i + 1];
   }
   const std::uint64_t vector_at = remote.scratch() + offsetof(decltype(request), vector);
-  request.map = {layout.start_code, layout.end_code,  layout.start_data, layout.end_data,
-                 layout.start_brk,  layout.brk,       layout.start_stack, layout.arg_start,
-                 layout.arg_end,    layout.env_start, layout.env_end,
+  request.map = {layout.start_code,
+                 layout.end_code,
+                 layout.start_data,
+                 layout.end_data,
+                 layout.start_brk,
+                 layout.brk,
+                 layout.start_stack,
+                 layout.arg_start,
+                 layout.arg_end,
+                 layout.env_start,
+                 layout.env_end,
                  reinterpret_cast<__u64*>(vector_at),  // NOLINT: remote
-                 static_cast<__u32>(words * sizeof(std::uint64_t)), ~0U};
+                 static_cast<__u32>(words * sizeof(std::uint64_t)),
+                 ~0U};
   BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(request));
   BEAM_TRY(remote.call("set the memory layout", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof request.map, 0));
   return success();

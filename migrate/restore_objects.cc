@@ -41,7 +41,8 @@ Result<> Restorer::build() {
   }
   BEAM_TRY(make_tree());
   // What processes share is there for all of them before the next step looks at it.
-  for (const auto step : {&Restorer::fill_space, &Restorer::fill, &Restorer::stop, &Restorer::start_timers, &Restorer::finish}) {
+  for (const auto step :
+       {&Restorer::fill_space, &Restorer::fill, &Restorer::stop, &Restorer::start_timers, &Restorer::finish}) {
     for (const ProcessState& process : state_.processes) {
       if (!process.wait_status) {
         auto done = (this->*step)(process);
@@ -59,7 +60,9 @@ Result<> Restorer::build() {
   return success();
 }
 
-void Restorer::start() { tracer_.end_hold(); }
+void Restorer::start() {
+  tracer_.end_hold();
+}
 
 void Restorer::abandon() {
   for (const auto& ghost : ghosts_) {
@@ -104,8 +107,8 @@ Result<> Restorer::open_mapped_files() {
       return Error::from_errno("open the mapped file " + file.path);
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-    const bool same = S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size &&
-                      modified == file.modified_ns;
+    const bool same =
+        S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size && modified == file.modified_ns;
     if (!same && !options_.force) {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");

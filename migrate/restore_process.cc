@@ -108,8 +108,7 @@ Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
     if (thread.vtid == process.vpid) {
       continue;
     }
-    constexpr std::uint64_t kThread =
-        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    constexpr std::uint64_t kThread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     BEAM_TRY_ASSIGN(const HostPid tid, fork_from(leader, kThread));
     if (!tracer_.shared().pids.bind(tid, VirtualPid(thread.vtid))) {
       return Error(EEXIST, "give a thread the id " + std::to_string(thread.vtid));
@@ -191,7 +190,8 @@ Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
   const std::string what = "registers of thread " + std::to_string(thread.vtid);
   iovec area{const_cast<std::uint8_t*>(thread.extended.data()), thread.extended.size()};
   if (::ptrace(PTRACE_SETREGSET, task.tid.value(), NT_X86_XSTATE, &area) != 0) {
-    return Error::from_errno("extended " + what).remedy("the processor lacks features of the one that it was frozen on");
+    return Error::from_errno("extended " + what)
+        .remedy("the processor lacks features of the one that it was frozen on");
   }
   StoppedTracee tracee(task.tid);
   user_regs_struct* regs = tracee.regs();
@@ -207,7 +207,8 @@ Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
       regs->rax = static_cast<std::uint64_t>(interpose::kRestartNoHandler);  // only the old kernel had the block
     }
     if (thread.call->remaining_ns) {
-      task.timed_restart = state_.clocks.monotonic_ns - tracer_.shared().clock_offsets.monotonic_ns + *thread.call->remaining_ns;
+      task.timed_restart =
+          state_.clocks.monotonic_ns - tracer_.shared().clock_offsets.monotonic_ns + *thread.call->remaining_ns;
     }
   }
   if (const auto child = leaders_.find(thread.vfork_child); thread.vfork_child != 0 && child != leaders_.end()) {
@@ -282,7 +283,8 @@ Result<> Restorer::stop(const ProcessState& process) {
     task = threads_.at(process.threads[1].vtid);
   }
   const pid_t tid = task->tid.value();
-  if (::kill(task->process->host.value(), process.stop_signal) != 0 || ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
+  if (::kill(task->process->host.value(), process.stop_signal) != 0 ||
+      ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
     return Error::from_errno("stop process " + std::to_string(process.vpid));
   }
   for (;;) {

@@ -1,8 +1,8 @@
 // Who is whose child in which session and group, and which of them are dead already.
 //
-// A process gets its session from whoever forks it, and its parent is the forker or, with CLONE_PARENT, the forker's parent.
-// A session or group whose leader is gone is made by a ghost: a process of the leader's id that ends once its members are
-// there; the kernel keeps the number as long as they use it.
+// A process gets its session from whoever forks it, and its parent is the forker or, with CLONE_PARENT, the forker's
+// parent. A session or group whose leader is gone is made by a ghost: a process of the leader's id that ends once its
+// members are there; the kernel keeps the number as long as they use it.
 #include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -24,7 +24,9 @@ namespace {
 using interpose::StoppedTracee;
 using interpose::Task;
 
-bool is_session_leader(const ProcessState& process) { return process.session == process.vpid; }
+bool is_session_leader(const ProcessState& process) {
+  return process.session == process.vpid;
+}
 
 }  // namespace
 
@@ -81,7 +83,9 @@ Result<> Restorer::make_root(const ProcessState& process, const ProcessState& fi
 Result<> Restorer::make_children(const ProcessState& process) {
   Task& task = *leaders_.at(process.vpid);
   std::vector<const ProcessState*> children = children_[process.vpid];
-  const auto session_of_task = [&] { return tracer_.shared().pids.to_virtual(HostPid(::getsid(task.tid.value()))).value(); };
+  const auto session_of_task = [&] {
+    return tracer_.shared().pids.to_virtual(HostPid(::getsid(task.tid.value()))).value();
+  };
   std::vector<const ProcessState*> later;
   if (is_session_leader(process) && session_of_task() != process.vpid) {
     // Children that it had before it became a leader are of the session that it was born in.
@@ -131,7 +135,8 @@ Result<> Restorer::make_strays() {
   while (!strays_.empty()) {
     const ProcessState& process = *strays_.back();
     strays_.pop_back();
-    const std::string what = "process " + std::to_string(process.vpid) + " in session " + std::to_string(process.session);
+    const std::string what =
+        "process " + std::to_string(process.vpid) + " in session " + std::to_string(process.session);
     const auto leader = leaders_.find(process.session);
     if (leader == leaders_.end()) {
       return Error(ENOTSUP, what);
@@ -252,18 +257,19 @@ Result<> Restorer::end_unlisted(HostPid host, Task* parent) {
   return success();
 }
 
+// Ghosts first: some are children of processes that are to be zombies.
 Result<> Restorer::end_zombies() {
+  for (auto& ghost : ghosts_) {
+    BEAM_TRY(end_unlisted(ghost->task.tid, ghost->parent));
+    tracer_.shared().pids.retire(ghost->task.tid);
+  }
+  ghosts_.clear();
   for (const ProcessState& process : state_.processes) {
     if (process.wait_status) {
       BEAM_TRY(end_as(*leaders_.at(process.vpid), *process.wait_status));
       leaders_.erase(process.vpid);
     }
   }
-  for (auto& ghost : ghosts_) {
-    BEAM_TRY(end_unlisted(ghost->task.tid, ghost->parent));
-    tracer_.shared().pids.retire(ghost->task.tid);
-  }
-  ghosts_.clear();
   return success();
 }
 
@@ -325,8 +331,9 @@ Result<> Restorer::drop_signals(Remote& remote) {
   } arguments{~0ULL, {0, 0}};
   BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
   for (;;) {
-    BEAM_TRY_ASSIGN(const std::int64_t signal, remote.raw_call(SYS_rt_sigtimedwait, at, 0,
-                                                               at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
+    BEAM_TRY_ASSIGN(
+        const std::int64_t signal,
+        remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
     if (signal < 0) {
       return success();
     }

@@ -25,7 +25,9 @@ union SemctlArgument {  // semctl(2): the caller defines it
   unsigned short* array;
 };
 
-bool ours(const SysvIdentity& identity) { return identity.user == ::geteuid() && identity.group == ::getegid(); }
+bool ours(const SysvIdentity& identity) {
+  return identity.user == ::geteuid() && identity.group == ::getegid();
+}
 
 }  // namespace
 
@@ -40,7 +42,8 @@ Result<> Restorer::make_sysv() {
   };
   for (const SysvSharedMemory& state : state_.sysv.memory) {
     const SysvIdentity& identity = state.identity;
-    const int host = ::shmget(IPC_PRIVATE, std::max<std::uint64_t>(state.size, 1), IPC_CREAT | static_cast<int>(identity.mode));
+    const int host =
+        ::shmget(IPC_PRIVATE, std::max<std::uint64_t>(state.size, 1), IPC_CREAT | static_cast<int>(identity.mode));
     BEAM_TRY(adopt(SysvKind::kShm, identity, host));
     BEAM_TRY(fill_sysv_memory(host, state));
     if (!ours(identity) && state.size != 0) {
@@ -54,7 +57,8 @@ Result<> Restorer::make_sysv() {
   }
   for (const SysvSemaphores& state : state_.sysv.semaphores) {
     const SysvIdentity& identity = state.identity;
-    const int host = ::semget(IPC_PRIVATE, static_cast<int>(state.values.size()), IPC_CREAT | static_cast<int>(identity.mode));
+    const int host =
+        ::semget(IPC_PRIVATE, static_cast<int>(state.values.size()), IPC_CREAT | static_cast<int>(identity.mode));
     BEAM_TRY(adopt(SysvKind::kSem, identity, host));
     // What the processes will take from them as that which they give back at their end comes on top.
     std::vector<std::uint16_t> values = state.values;
@@ -137,7 +141,8 @@ Result<> Restorer::fill_sysv_memory(int host, const SysvSharedMemory& state) {
   return result;
 }
 
-// An attachment is the whole of an object (shmat(2)), of which parts may have been unmapped or protected otherwise since.
+// An attachment is the whole of an object (shmat(2)), of which parts may have been unmapped or protected otherwise
+// since.
 Result<> Restorer::attach_sysv(Remote& remote, const AddressSpaceState& space) {
   std::map<std::pair<std::uint64_t, std::uint32_t>, std::vector<const Mapping*>> attachments;  // by place and object
   for (const Mapping& mapping : space.mappings) {
@@ -147,11 +152,13 @@ Result<> Restorer::attach_sysv(Remote& remote, const AddressSpaceState& space) {
   }
   for (const auto& [where, mappings] : attachments) {
     const auto& [place, object] = where;
-    const bool writable = std::any_of(mappings.begin(), mappings.end(), [](const Mapping* one) { return one->may_write; });
-    const bool executable =
-        std::any_of(mappings.begin(), mappings.end(), [](const Mapping* one) { return (one->protection & PROT_EXEC) != 0; });
+    const bool writable =
+        std::any_of(mappings.begin(), mappings.end(), [](const Mapping* one) { return one->may_write; });
+    const bool executable = std::any_of(mappings.begin(), mappings.end(),
+                                        [](const Mapping* one) { return (one->protection & PROT_EXEC) != 0; });
     const int flags = (writable ? 0 : SHM_RDONLY) | (executable ? SHM_EXEC : 0);
-    BEAM_TRY(remote.call("attach System V shared memory", SYS_shmat, static_cast<std::uint64_t>(sysv_memory_.at(object)), place,
+    BEAM_TRY(remote.call("attach System V shared memory", SYS_shmat,
+                         static_cast<std::uint64_t>(sysv_memory_.at(object)), place,
                          static_cast<std::uint64_t>(flags)));
     const std::uint64_t end = place + (state_.sysv.memory[object].size + kPage - 1) / kPage * kPage;
     std::uint64_t at = place;
@@ -163,7 +170,8 @@ Result<> Restorer::attach_sysv(Remote& remote, const AddressSpaceState& space) {
     };
     for (const Mapping* mapping : mappings) {
       BEAM_TRY(unmap_to(mapping->start));
-      BEAM_TRY(remote.call("protect memory", SYS_mprotect, mapping->start, mapping->end - mapping->start, mapping->protection));
+      BEAM_TRY(remote.call("protect memory", SYS_mprotect, mapping->start, mapping->end - mapping->start,
+                           mapping->protection));
       at = mapping->end;
     }
     BEAM_TRY(unmap_to(end));
@@ -180,8 +188,10 @@ Result<> Restorer::take_semaphores(Remote& remote, const ProcessState& process) 
     if (!object || undo.adjustment == 0) {
       continue;
     }
-    const sembuf operation{static_cast<unsigned short>(undo.number), static_cast<short>(-undo.adjustment), SEM_UNDO | IPC_NOWAIT};
-    batch.add("take from a System V semaphore", SYS_semop, static_cast<std::uint64_t>(object->host), batch.put(operation), 1);
+    const sembuf operation{static_cast<unsigned short>(undo.number), static_cast<short>(-undo.adjustment),
+                           SEM_UNDO | IPC_NOWAIT};
+    batch.add("take from a System V semaphore", SYS_semop, static_cast<std::uint64_t>(object->host),
+              batch.put(operation), 1);
     undone.push_back({undo.id, undo.number, undo.adjustment});
   }
   BEAM_TRY(batch.run());

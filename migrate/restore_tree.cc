@@ -40,7 +40,9 @@ int wait_for(HostPid tid, int& status) {
   return got < 0 ? errno : 0;
 }
 
-int event_of(int status) { return WIFSTOPPED(status) ? status >> 16 : 0; }
+int event_of(int status) {
+  return WIFSTOPPED(status) ? status >> 16 : 0;
+}
 
 }  // namespace
 

@@ -1,12 +1,13 @@
-// Makes a frozen sandbox again: new processes under the old virtual ids, held until all of it is there, then let go at once.
+// Makes a frozen sandbox again: new processes under the old virtual ids, held until all of it is there, then let go at
+// once.
 //
-// Runs on the event thread of an engine that has no process yet. On failure the caller ends the engine, and with it whatever
-// had been made.
+// Runs on the event thread of an engine that has no process yet. On failure the caller ends the engine, and with it
+// whatever had been made.
 //
-// 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process executes
-// its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute their own
-// program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled: memory,
-// descriptors (handed over by SCM_RIGHTS), signals, threads. 4. Registers come last.
+// 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process
+// executes its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute
+// their own program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled:
+// memory, descriptors (handed over by SCM_RIGHTS), signals, threads. 4. Registers come last.
 #pragma once
 
 #include <array>
@@ -123,7 +124,7 @@ class Restorer {
   std::map<std::uint32_t, UniqueFd> objects_;
   std::vector<UniqueFd> mapped_files_;
   std::vector<UniqueFd> shared_memory_;
-  std::vector<int> sysv_memory_;  // the workstation's ids
+  std::vector<int> sysv_memory_;                      // the workstation's ids
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end
   std::map<std::int32_t, interpose::Task*> threads_;  // those that lead no process
   std::map<std::int32_t, std::string> programs_;      // what each stub executes
@@ -136,8 +137,8 @@ class Restorer {
   std::set<std::int32_t> filled_tables_;  // of descriptors, by ProcessState.files_of
   std::set<std::uint32_t> sealed_spaces_;
   std::vector<std::shared_ptr<const interpose::OwnFilter>> filters_;  // of state_.filters
-  UniqueFd control_;          // ours: descriptors are sent to the stubs through it
-  int control_fd_ = -1;       // the other end's number in every stub
+  UniqueFd control_;     // ours: descriptors are sent to the stubs through it
+  int control_fd_ = -1;  // the other end's number in every stub
   std::uint64_t vdso_place_ = 0;
 };
 

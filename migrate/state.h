@@ -1,5 +1,5 @@
-// What an image says about a sandbox: processes, threads, memory, and the graph of kernel objects that they hold. All pids
-// here are virtual; all addresses and descriptor numbers are the program's own.
+// What an image says about a sandbox: processes, threads, memory, and the graph of kernel objects that they hold. All
+// pids here are virtual; all addresses and descriptor numbers are the program's own.
 #pragma once
 
 #include <array>
@@ -15,18 +15,22 @@ namespace beam::migrate {
 // --- memory ---
 
 enum class Backing : std::uint8_t {
-  kAnonymous,   // private memory of the process
-  kFile,        // a file by path, private or shared
+  kAnonymous,     // private memory of the process
+  kFile,          // a file by path, private or shared
   kSharedMemory,  // shared anonymous memory, a memfd: contents in the image
   kSysv,          // System V shared memory
   kLast = kSysv,
 };
 inline const char* to_string(Backing backing) {
   switch (backing) {
-    case Backing::kAnonymous: return "anonymous";
-    case Backing::kFile: return "file";
-    case Backing::kSharedMemory: return "shared memory";
-    case Backing::kSysv: return "System V shared memory";
+    case Backing::kAnonymous:
+      return "anonymous";
+    case Backing::kFile:
+      return "file";
+    case Backing::kSharedMemory:
+      return "shared memory";
+    case Backing::kSysv:
+      return "System V shared memory";
   }
   return "?";
 }
@@ -139,11 +143,11 @@ BEAM_STATE(Credentials, 1, users, groups, supplementary, inheritable, permitted,
 // What a thread has that its supervisor has not: a thaw leaves the rest as it finds it.
 struct ThreadAttributes {
   std::optional<Scheduling> scheduling;
-  std::vector<std::uint64_t> affinity;            // a bit a processor; empty: any
-  std::optional<std::int32_t> io_priority;        // ioprio_set(2)
-  std::optional<std::uint64_t> timer_slack_ns;    // PR_SET_TIMERSLACK
+  std::vector<std::uint64_t> affinity;              // a bit a processor; empty: any
+  std::optional<std::int32_t> io_priority;          // ioprio_set(2)
+  std::optional<std::uint64_t> timer_slack_ns;      // PR_SET_TIMERSLACK
   std::optional<std::uint32_t> time_stamp_counter;  // PR_SET_TSC
-  std::uint32_t secure_bits = 0;                  // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
+  std::uint32_t secure_bits = 0;                    // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
   std::optional<Credentials> credentials;
   // The program's own seccomp filters, oldest first: indexes in SandboxState.filters.
   std::vector<std::uint32_t> filters;
@@ -162,7 +166,7 @@ BEAM_STATE(InterruptedCall, 1, number, remaining_ns)
 
 struct ThreadState {
   std::int32_t vtid = 0;
-  bool exited = false;        // a group leader that has exited before its threads
+  bool exited = false;         // a group leader that has exited before its threads
   std::int32_t exit_code = 0;  // then: as wait(2) would show it
   std::string name;
   std::vector<std::uint64_t> registers;  // user_regs_struct
@@ -182,7 +186,8 @@ struct ThreadState {
 BEAM_STATE_SINCE(ThreadState, vfork_child, 2)
 BEAM_STATE_SINCE(ThreadState, attributes, 2)
 BEAM_STATE(ThreadState, 2, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
-           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes, vfork_child)
+           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes,
+           vfork_child)
 
 // --- processes ---
 
@@ -205,11 +210,11 @@ BEAM_STATE(IntervalTimer, 1, which, interval_us, value_us)
 // timer_create(2).
 struct PosixTimer {
   std::int32_t id = 0;
-  std::int32_t clock = 0;    // with a virtual id where it names a process or thread
-  std::int32_t notify = 0;   // SIGEV_*
+  std::int32_t clock = 0;   // with a virtual id where it names a process or thread
+  std::int32_t notify = 0;  // SIGEV_*
   std::int32_t signal = 0;
-  std::uint64_t value = 0;   // of the signal
-  std::int32_t thread = 0;   // with SIGEV_THREAD_ID: its virtual id
+  std::uint64_t value = 0;  // of the signal
+  std::int32_t thread = 0;  // with SIGEV_THREAD_ID: its virtual id
   std::int64_t interval_ns = 0;
   std::int64_t left_ns = 0;  // 0: not running
 };
@@ -260,15 +265,15 @@ struct ProcessState {
   std::vector<ThreadState> threads;  // the leader first
   std::vector<PosixTimer> posix_timers;
   std::optional<std::int32_t> oom_score_adjustment;  // where it is not the supervisor's
-  bool no_huge_pages = false;    // PR_SET_THP_DISABLE
-  bool merge_memory = false;     // PR_SET_MEMORY_MERGE
-  bool locks_new_memory = false;  // mlockall(2) with MCL_FUTURE
+  bool no_huge_pages = false;                        // PR_SET_THP_DISABLE
+  bool merge_memory = false;                         // PR_SET_MEMORY_MERGE
+  bool locks_new_memory = false;                     // mlockall(2) with MCL_FUTURE
   // Processes that share a table by clone(2) have the same number there, the virtual id of the first of them.
-  std::int32_t files_of = 0;     // CLONE_FILES
-  std::int32_t directory_of = 0;  // CLONE_FS
-  std::int32_t actions_of = 0;   // CLONE_SIGHAND
+  std::int32_t files_of = 0;          // CLONE_FILES
+  std::int32_t directory_of = 0;      // CLONE_FS
+  std::int32_t actions_of = 0;        // CLONE_SIGHAND
   std::vector<UndoneSemaphore> undo;  // SEM_UNDO
-  bool stop_waited_for = false;  // stopped, and its parent has been told
+  bool stop_waited_for = false;       // stopped, and its parent has been told
 };
 BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
 BEAM_STATE_SINCE(ProcessState, undo, 2)
@@ -281,9 +286,9 @@ BEAM_STATE_SINCE(ProcessState, files_of, 2)
 BEAM_STATE_SINCE(ProcessState, directory_of, 2)
 BEAM_STATE_SINCE(ProcessState, actions_of, 2)
 BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
-           working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors, actions,
-           pending, timers, threads, posix_timers, oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory,
-           files_of, directory_of, actions_of, undo, stop_waited_for)
+           working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors,
+           actions, pending, timers, threads, posix_timers, oom_score_adjustment, no_huge_pages, merge_memory,
+           locks_new_memory, files_of, directory_of, actions_of, undo, stop_waited_for)
 
 // --- the whole ---
 
@@ -371,7 +376,7 @@ struct SandboxState {
 };
 BEAM_STATE_SINCE(SandboxState, filters, 2)
 BEAM_STATE_SINCE(SandboxState, sysv, 2)
-BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory, objects,
-           filters, sysv)
+BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
+           objects, filters, sysv)
 
 }  // namespace beam::migrate

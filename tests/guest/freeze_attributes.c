@@ -9,7 +9,9 @@ enum { kThreads = 4 };
 static pthread_barrier_t ready, go;
 static pid_t tids[kThreads];
 
-static int io_priority(pid_t tid) { return (int)syscall(SYS_ioprio_get, 1, tid); }
+static int io_priority(pid_t tid) {
+  return (int)syscall(SYS_ioprio_get, 1, tid);
+}
 
 static void* run(void* argument) {
   int number = (int)(intptr_t)argument;

@@ -1,5 +1,5 @@
-// Calls that wait without a timeout, frozen while they wait: each goes on waiting, and ends with the right result when what
-// it waits for comes. None of them shows EINTR.
+// Calls that wait without a timeout, frozen while they wait: each goes on waiting, and ends with the right result when
+// what it waits for comes. None of them shows EINTR.
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 
@@ -57,7 +57,9 @@ static void wait_futex_many(void) {
     CHECK(got >= 0 || errno == EAGAIN);
   }
 }
-static void wait_barrier(void) { pthread_barrier_wait(&barrier); }
+static void wait_barrier(void) {
+  pthread_barrier_wait(&barrier);
+}
 static void wait_rwlock(void) {
   PTHREAD(pthread_rwlock_wrlock(&rwlock));
   PTHREAD(pthread_rwlock_unlock(&rwlock));
@@ -70,9 +72,12 @@ static void wait_signal(void) {
   CHECK_EQ(sigwaitinfo(&set, &info), SIGUSR1);
   CHECK_EQ(info.si_value.sival_int, 1234);
 }
-static void wait_child(void) { REAP_CODE(child, 17); }
-static void (*const waiters[])(void) = {wait_read,   wait_write,   wait_poll, wait_select,     wait_eventfd, wait_futex,
-                                        wait_futex_bits, wait_futex_many, wait_barrier, wait_rwlock, wait_signal, wait_child};
+static void wait_child(void) {
+  REAP_CODE(child, 17);
+}
+static void (*const waiters[])(void) = {wait_read,    wait_write,  wait_poll,       wait_select,
+                                        wait_eventfd, wait_futex,  wait_futex_bits, wait_futex_many,
+                                        wait_barrier, wait_rwlock, wait_signal,     wait_child};
 enum { kWaiters = sizeof waiters / sizeof *waiters };
 static volatile pid_t tids[kWaiters];
 

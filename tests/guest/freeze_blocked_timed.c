@@ -26,26 +26,38 @@ static struct timespec at(clockid_t clock) {
   return time;
 }
 
-static void wait_nanosleep(void) { CHECK_EQ(syscall(SYS_nanosleep, &wait_time, NULL), 0); }
+static void wait_nanosleep(void) {
+  CHECK_EQ(syscall(SYS_nanosleep, &wait_time, NULL), 0);
+}
 static void wait_nanosleep_rest(void) {
   struct timespec rest = {77, 77};
   CHECK_EQ(syscall(SYS_nanosleep, &wait_time, &rest), 0);
 }
-static void wait_clock_monotonic(void) { CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &wait_time, NULL), 0); }
+static void wait_clock_monotonic(void) {
+  CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &wait_time, NULL), 0);
+}
 static void wait_clock_boottime(void) {
   struct timespec rest;
   CHECK_EQ(clock_nanosleep(CLOCK_BOOTTIME, 0, &wait_time, &rest), 0);
 }
-static void wait_clock_realtime(void) { CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, 0, &wait_time, NULL), 0); }
+static void wait_clock_realtime(void) {
+  CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, 0, &wait_time, NULL), 0);
+}
 static void wait_until(clockid_t clock) {
   struct timespec time = at(clock), now;
   CHECK_EQ(clock_nanosleep(clock, TIMER_ABSTIME, &time, NULL), 0);
   SYS(syscall(SYS_clock_gettime, clock, &now));
   CHECK(now.tv_sec > time.tv_sec || (now.tv_sec == time.tv_sec && now.tv_nsec >= time.tv_nsec));
 }
-static void wait_until_monotonic(void) { wait_until(CLOCK_MONOTONIC); }
-static void wait_until_boottime(void) { wait_until(CLOCK_BOOTTIME); }
-static void wait_until_realtime(void) { wait_until(CLOCK_REALTIME); }
+static void wait_until_monotonic(void) {
+  wait_until(CLOCK_MONOTONIC);
+}
+static void wait_until_boottime(void) {
+  wait_until(CLOCK_BOOTTIME);
+}
+static void wait_until_realtime(void) {
+  wait_until(CLOCK_REALTIME);
+}
 static void wait_poll(void) {
   struct pollfd poll_fd = {quiet[0], POLLIN, 0};
   CHECK_EQ(syscall(SYS_poll, &poll_fd, 1, kWaitMs), 0);
@@ -77,7 +89,8 @@ static void wait_futex_until(void) {
 static void wait_futex_real(void) {
   uint32_t word = 5;
   struct timespec time = at(CLOCK_REALTIME);
-  CHECK_ERRNO(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 5, &time, NULL, ~0), ETIMEDOUT);
+  CHECK_ERRNO(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 5, &time, NULL, ~0),
+              ETIMEDOUT);
 }
 static void wait_condition(void) {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -153,12 +166,15 @@ struct waiter {
   const char* name;
   bool real;
 };
-#define W(name) {wait_##name, #name, false}
-#define REAL(name) {wait_##name, #name, true}
-static const struct waiter plain[] = {W(nanosleep), W(nanosleep_rest), W(clock_monotonic), W(clock_boottime), W(clock_realtime),
-                                      W(until_monotonic), W(until_boottime), REAL(until_realtime), W(poll), W(ppoll),
-                                      W(select), W(pselect), W(futex), W(futex_until), REAL(futex_real), W(condition),
-                                      REAL(mutex_pi), W(sigtimedwait)};
+#define W(name) \
+  { wait_##name, #name, false }
+#define REAL(name) \
+  { wait_##name, #name, true }
+static const struct waiter plain[] = {W(nanosleep),      W(nanosleep_rest),  W(clock_monotonic), W(clock_boottime),
+                                      W(clock_realtime), W(until_monotonic), W(until_boottime),  REAL(until_realtime),
+                                      W(poll),           W(ppoll),           W(select),          W(pselect),
+                                      W(futex),          W(futex_until),     REAL(futex_real),   W(condition),
+                                      REAL(mutex_pi),    W(sigtimedwait)};
 static const struct waiter ipc[] = {W(semtimedop)};
 static const struct waiter mq[] = {REAL(mq)};
 static const struct waiter epoll[] = {W(epoll)};
@@ -184,9 +200,12 @@ int main(int argc, char** argv) {
   const struct waiter* set = plain;
   size_t count = sizeof plain / sizeof *plain;
   const char* which = argc > 1 ? argv[1] : "plain";
-#define CHOOSE(name) if (strcmp(which, #name) == 0) { set = name; count = sizeof name / sizeof *name; }
-  CHOOSE(ipc) CHOOSE(mq) CHOOSE(epoll) CHOOSE(sockets)
-  SYS(pipe2(quiet, O_CLOEXEC));
+#define CHOOSE(name)                    \
+  if (strcmp(which, #name) == 0) {      \
+    set = name;                         \
+    count = sizeof name / sizeof *name; \
+  }
+  CHOOSE(ipc) CHOOSE(mq) CHOOSE(epoll) CHOOSE(sockets) SYS(pipe2(quiet, O_CLOEXEC));
   guest_block(SIGUSR2);
   pthread_t threads[32];
   left = (int)count;

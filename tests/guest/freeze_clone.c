@@ -9,7 +9,9 @@ static volatile int in_memory;
 static char stack[65536] __attribute__((aligned(16)));
 static unsigned flags;
 
-static void handler(int signal) { (void)signal; }
+static void handler(int signal) {
+  (void)signal;
+}
 
 static int child(void* argument) {
   (void)argument;

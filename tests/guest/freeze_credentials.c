@@ -72,7 +72,8 @@ int main(void) {
       SYS(prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_KEEP_CAPS));
       SYS(setresuid(999, 999, 999));
       struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-      struct __user_cap_data_struct few[2] = {{1U << CAP_KILL, 1U << CAP_KILL | 1U << CAP_CHOWN, 1U << CAP_CHOWN}, {0, 0, 0}};
+      struct __user_cap_data_struct few[2] = {{1U << CAP_KILL, 1U << CAP_KILL | 1U << CAP_CHOWN, 1U << CAP_CHOWN},
+                                              {0, 0, 0}};
       SYS(syscall(SYS_capset, &header, few));
       SYS(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0));
       at_fence(&ready, &go);

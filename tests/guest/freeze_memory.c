@@ -1,5 +1,5 @@
-// Address spaces across a freeze: private, shared, file mappings with dirty private pages, memory that can't be read, what
-// madvise says, locked and guarded memory, a stack that grows, the heap's end, huge reservations.
+// Address spaces across a freeze: private, shared, file mappings with dirty private pages, memory that can't be read,
+// what madvise says, locked and guarded memory, a stack that grows, the heap's end, huge reservations.
 #include <sys/mman.h>
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
-// Signals across a freeze: actions with flags and masks, queued ones with all they say and in order, several of one, for a
-// thread and for the process, a handler on its alternate stack, a stopped child, pause and sigsuspend.
+// Signals across a freeze: actions with flags and masks, queued ones with all they say and in order, several of one,
+// for a thread and for the process, a handler on its alternate stack, a stopped child, pause and sigsuspend.
 #include "guest.h"
 
 static volatile sig_atomic_t in_handler, handled;
@@ -26,7 +26,10 @@ static void on_queued(int signal, siginfo_t* info, void* context) {
   CHECK_EQ(info->si_pid, getpid());
 }
 
-static void on_simple(int signal) { (void)signal; ++handled; }
+static void on_simple(int signal) {
+  (void)signal;
+  ++handled;
+}
 
 int main(void) {
   guest_begin();

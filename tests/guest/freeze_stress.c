@@ -1,5 +1,5 @@
-// A busy mix across freezes: processes with threads that fork, signal each other, pass checksummed work through pipes, files,
-// shared memory and futexes, and sleep. Nothing is lost, doubled or changed.
+// A busy mix across freezes: processes with threads that fork, signal each other, pass checksummed work through pipes,
+// files, shared memory and futexes, and sleep. Nothing is lost, doubled or changed.
 #include <sys/file.h>
 #include <sys/mman.h>
 
@@ -30,7 +30,10 @@ struct common {
 static struct common* common;
 static int work[2], results[2];
 static volatile sig_atomic_t pokes;
-static void on_poke(int signal) { (void)signal; ++pokes; }
+static void on_poke(int signal) {
+  (void)signal;
+  ++pokes;
+}
 
 static void whole(ssize_t (*call)(int, void*, size_t), int fd, void* data, size_t size) {
   ssize_t got;
@@ -39,7 +42,9 @@ static void whole(ssize_t (*call)(int, void*, size_t), int fd, void* data, size_
   } while (got < 0 && errno == EINTR);
   CHECK_EQ(got, size);
 }
-static ssize_t put(int fd, void* data, size_t size) { return write(fd, data, size); }
+static ssize_t put(int fd, void* data, size_t size) {
+  return write(fd, data, size);
+}
 
 static void* run(void* argument) {
   unsigned state = (unsigned)(uintptr_t)argument;

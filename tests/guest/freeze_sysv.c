@@ -1,5 +1,5 @@
-// System V IPC across a freeze: ids, keys, contents and permissions of shared memory, semaphores and message queues; memory
-// attached twice, read-only, in part, and removed while attached; undo values; waits that go on.
+// System V IPC across a freeze: ids, keys, contents and permissions of shared memory, semaphores and message queues;
+// memory attached twice, read-only, in part, and removed while attached; undo values; waits that go on.
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
@@ -19,7 +19,9 @@ union semun {
   unsigned short* array;
 };
 
-static int sem_value(int id, int number) { return SYS(semctl(id, number, GETVAL)); }
+static int sem_value(int id, int number) {
+  return SYS(semctl(id, number, GETVAL));
+}
 
 int main(void) {
   guest_begin();

@@ -1,14 +1,23 @@
-// Timers across freezes: POSIX timers keep ids (with gaps), clocks, intervals, what they signal and whom; interval timers
-// and alarms go off; a timer that has been stopped stays so.
+// Timers across freezes: POSIX timers keep ids (with gaps), clocks, intervals, what they signal and whom; interval
+// timers and alarms go off; a timer that has been stopped stays so.
 #include <sys/time.h>
 
 #include "guest.h"
 
 static volatile sig_atomic_t real, virtual_, prof, queued[3];
 static volatile pid_t thread_signalled;
-static void on_alarm(int signal) { (void)signal; ++real; }
-static void on_virtual(int signal) { (void)signal; ++virtual_; }
-static void on_prof(int signal) { (void)signal; ++prof; }
+static void on_alarm(int signal) {
+  (void)signal;
+  ++real;
+}
+static void on_virtual(int signal) {
+  (void)signal;
+  ++virtual_;
+}
+static void on_prof(int signal) {
+  (void)signal;
+  ++prof;
+}
 static void on_timer(int signal, siginfo_t* info, void* context) {
   (void)signal, (void)context;
   CHECK_EQ(info->si_code, SI_TIMER);
@@ -42,7 +51,8 @@ static int make(clockid_t clock, int notify, int signal, int value, pid_t thread
 }
 
 static void set(int id, int flags, long value_ms, long interval_ms) {
-  struct itimerspec time = {{interval_ms / 1000, interval_ms % 1000 * 1000000}, {value_ms / 1000, value_ms % 1000 * 1000000}};
+  struct itimerspec time = {{interval_ms / 1000, interval_ms % 1000 * 1000000},
+                            {value_ms / 1000, value_ms % 1000 * 1000000}};
   SYS(syscall(SYS_timer_settime, id, flags, &time, NULL));
 }
 

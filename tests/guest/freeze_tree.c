@@ -1,10 +1,16 @@
-// The process tree across a freeze: ids, parents, sessions, groups (also of dead leaders), zombies with their status, orphans
-// and who reaps them, exit signals, a parent's death signal, a leader that has exited before its threads.
+// The process tree across a freeze: ids, parents, sessions, groups (also of dead leaders), zombies with their status,
+// orphans and who reaps them, exit signals, a parent's death signal, a leader that has exited before its threads.
 #include "guest.h"
 
 static volatile sig_atomic_t ended, told;
-static void on_exit_signal(int signal) { (void)signal; ++ended; }
-static void on_parent_death(int signal) { (void)signal; ++told; }
+static void on_exit_signal(int signal) {
+  (void)signal;
+  ++ended;
+}
+static void on_parent_death(int signal) {
+  (void)signal;
+  ++told;
+}
 
 static struct gate gates[8];
 

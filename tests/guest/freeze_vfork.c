@@ -1,5 +1,5 @@
-// A vfork in progress across a freeze: the parent goes on waiting, gets the child's id, and finds what the child has written
-// to their memory; by vfork(2), clone(2) and posix_spawn(3).
+// A vfork in progress across a freeze: the parent goes on waiting, gets the child's id, and finds what the child has
+// written to their memory; by vfork(2), clone(2) and posix_spawn(3).
 #include <spawn.h>
 
 #include "guest.h"
