@@ -69,6 +69,9 @@ struct AnswerCall {
   [[nodiscard]] UniqueFd descriptor(GuestFd fd, int& error) const;
 };
 
+// The same for a task: a live thread of `process`.
+[[nodiscard]] UniqueFd copy_descriptor(HostPid tid, const Process& process, int fd, int& error);
+
 class AgentCall;
 class ExitCall;
 
@@ -80,6 +83,8 @@ class CallInProgress {
   virtual void at_exit(ExitCall& call) = 0;
   // The program will make the call again, perhaps after a signal handler.
   virtual void at_restart(ExitCall& /*call*/) {}
+  // It was an exec, and this is the new program before its first instruction, with the agent in it.
+  virtual void executed(StoppedTracee& /*tracee*/, bool /*filtered*/) {}
   virtual AgentCall* in_agent() { return nullptr; }
   // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps
   // all but rax, rcx and r11), and so that a restarted call starts from virtual names again.
@@ -90,6 +95,8 @@ class CallInProgress {
   long number = -1;
   std::uint64_t began = 0;
   bool entered = true;  // false: the call's entry stop is still to come
+  // Of a call with a timeout that is made again with what was left of it: when it times out (timed_call.h).
+  std::optional<std::int64_t> deadline_ns;
 };
 
 // A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the

@@ -3,11 +3,13 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 
 #include "base/check.h"
 #include "interpose/agent/layout.h"
+#include "interpose/shifted_clocks.h"
 
 namespace beam::interpose {
 namespace {
@@ -16,7 +18,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  FilterBuilder(const SyscallTable& table, bool shifted) : table_(table), shifted_(shifted) {}
+  FilterBuilder(const SyscallTable& table, SandboxTraits traits) : table_(table), traits_(traits) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -44,27 +46,16 @@ class FilterBuilder {
     const SyscallDeclaration* call;  // null: unknown to this table
   };
 
-  [[nodiscard]] bool allowed(const SyscallDeclaration& call) const {
-    return call.strategy == Strategy::kAllow || (call.only_shifted() && !shifted_);
+  [[nodiscard]] Strategy strategy_of(const SyscallDeclaration& call) const {
+    return call.view_only && !traits_.has_view ? Strategy::kAllow : call.strategy;
   }
 
-  [[nodiscard]] TrapWhen conditions(const SyscallDeclaration& call) const {
-    TrapWhen when = call.trap_when;
-    if (shifted_) {
-      when.insert(when.end(), call.when_shifted.begin(), call.when_shifted.end());
-    }
-    return when;
-  }
-
-  [[nodiscard]] bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
+  bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    if (a->strategy != b->strategy && allowed(*a) && allowed(*b)) {
-      return true;
-    }
-    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && allowed(*a) == allowed(*b) &&
-           (allowed(*a) || (conditions(*a).empty() && conditions(*b).empty()));
+    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
+           b->trap_when.empty();
   }
 
   void collect_ranges() {
@@ -101,11 +92,7 @@ class FilterBuilder {
       emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
       return;
     }
-    if (allowed(*call)) {
-      emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-      return;
-    }
-    switch (call->strategy) {
+    switch (strategy_of(*call)) {
       case Strategy::kAllow:
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
         return;
@@ -118,8 +105,12 @@ class FilterBuilder {
         break;
     }
     auto& jumps = call->strategy == Strategy::kAnswer ? notify_jumps_ : trace_jumps_;
-    const TrapWhen when = conditions(*call);
-    for (const Conjunction& tests : when) {
+    for (const Conjunction& tests : call->trap_when) {
+      const bool for_shifted =
+          std::any_of(tests.begin(), tests.end(), [](const ArgTest& test) { return test.arg == kShiftedClocks; });
+      if (for_shifted && !traits_.shifted_clocks) {
+        continue;
+      }
       std::vector<std::size_t> misses;
       for (const ArgTest& test : tests) {
         half(test, 0, misses);
@@ -131,7 +122,7 @@ class FilterBuilder {
         land(miss);
       }
     }
-    if (when.empty()) {
+    if (call->trap_when.empty()) {
       jumps.push_back(code_.size());
       emit(BPF_JMP | BPF_JA, 0);
     } else {
@@ -180,7 +171,7 @@ class FilterBuilder {
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
-  bool shifted_;
+  const SandboxTraits traits_;
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -189,8 +180,8 @@ class FilterBuilder {
 
 }  // namespace
 
-std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted) {
-  return FilterBuilder(table, shifted).build();
+std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits) {
+  return FilterBuilder(table, traits).build();
 }
 
 }  // namespace beam::interpose

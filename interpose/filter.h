@@ -13,7 +13,12 @@
 
 namespace beam::interpose {
 
-// `shifted`: for a sandbox whose clocks are not the workstation's.
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted);
+// What decides on more traps than the table alone.
+struct SandboxTraits {
+  bool shifted_clocks = false;  // its clocks are not the workstation's
+  bool has_view = false;        // its paths are resolved in a mount view
+};
+
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits = {});
 
 }  // namespace beam::interpose

@@ -7,10 +7,9 @@
 #include <climits>
 #include <ctime>
 
-#include "interpose/cpu_clock.h"
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_table.h"
-#include "interpose/timed_call.h"
 #include "interpose/tracer.h"
 
 #ifndef FUTEX_LOCK_PI2
@@ -164,19 +163,6 @@ Rewrite run_routine(RewriteCall& call, PiCall::Kind kind, const unsigned char* r
   regs->rbx = static_cast<std::uint64_t>(task.vtid.value());
   regs->rbp = static_cast<std::uint64_t>(wait_or_wake | (operation & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)));
   regs->r15 = lock;
-  if (const std::int64_t offset = clock_offset(call.shared(), CLOCK_MONOTONIC);
-      offset != 0 && regs->r10 != 0 && (operation & FUTEX_CLOCK_REALTIME) == 0) {
-    timespec deadline{};
-    if (call.memory().read(regs->r10, &deadline, sizeof deadline) == 0) {
-      deadline = on_host_clock(deadline, offset);
-      const std::uint64_t place = put_time(call, *progress, &deadline, sizeof deadline);
-      if (place == 0) {
-        *regs = progress->entry;
-        return Rewrite::error(EAGAIN);
-      }
-      regs->r10 = place;
-    }
-  }
   regs->r8 = 0;
   regs->r9 = FUTEX_BITSET_MATCH_ANY;
   regs->r12 = 0;
@@ -227,37 +213,22 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   return Rewrite::until_exit(std::move(progress));
 }
 
-// A wait of the kernel's own, until a time of CLOCK_MONOTONIC.
-Rewrite wait_until(RewriteCall& call, std::uint64_t deadline) {
-  timespec time{};
-  const std::int64_t offset = clock_offset(call.shared(), CLOCK_MONOTONIC);
-  if (offset == 0 || call.memory().read(deadline, &time, sizeof time) != 0) {
-    return Rewrite::pass();
-  }
-  time = on_host_clock(time, offset);
-  auto progress = std::make_unique<RequeueCall>();
-  const std::uint64_t place = put_time(call, *progress, &time, sizeof time);
-  if (place == 0) {
-    return Rewrite::error(EAGAIN);
-  }
-  call.set_arg(*progress, 3, place);
-  return Rewrite::until_exit(std::move(progress));
-}
-
-// FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8, WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation
-// is passed by the filter, but for a wait until a time of the sandbox's clock.
-constexpr std::uint64_t kUpperHalf = 0xffffffff00000000;
-BEAM_SYSCALL_SHIFTED(futex, Strategy::kRewrite,
-                     (TrapWhen{{is(1, 6, 0x7e)}, {is(1, 8, 0x7f)}, {is(1, 11, 0x7f)}, {is(1, 12, 0x7e)}}),
-                     (TrapWhen{{is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0)},
-                               {is(1, FUTEX_WAIT_BITSET, 0x17f), is_not(3, 0, kUpperHalf)}}),
-                     RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
-                     RemotePtr<std::uint32_t> second, int third) {
+// FUTEX_WAIT_BITSET 9 with a time of CLOCK_MONOTONIC, in a thawed sandbox. FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8,
+// WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation is passed by the filter.
+BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
+                  (TrapWhen{{is(1, 6, 0x7e)},
+                            {is(1, 8, 0x7f)},
+                            {is(1, 11, 0x7f)},
+                            {is(1, 12, 0x7e)},
+                            {when_shifted(), is(1, 9, 0x17f), is_not(3, 0)}}),
+                  RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
+                  RemotePtr<std::uint32_t> second, int third) {
   (void)third;
   const int command = operation & FUTEX_CMD_MASK;
   const bool real_time = (operation & FUTEX_CLOCK_REALTIME) != 0;
   if (command == FUTEX_WAIT_BITSET) {
-    return wait_until(call, fourth);
+    return real_time || fourth == 0 ? Rewrite::pass()
+                                    : with_kernel_time(call, 3, clock_offset(call.shared(), CLOCK_MONOTONIC));
   }
   if (real_time && command != FUTEX_WAIT_REQUEUE_PI && command != FUTEX_LOCK_PI2) {
     return Rewrite::error(ENOSYS);

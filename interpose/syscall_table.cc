@@ -25,9 +25,9 @@ bool SyscallDeclaration::traps(const RawArgs& args) const {
   const auto holds = [&](const ArgTest& test) {
     return ((args[static_cast<std::size_t>(test.arg)] & test.mask) == test.value) == test.equal;
   };
-  const auto all_hold = [&](const Conjunction& tests) { return std::all_of(tests.begin(), tests.end(), holds); };
-  return (trap_when.empty() && when_shifted.empty()) || std::any_of(trap_when.begin(), trap_when.end(), all_hold) ||
-         std::any_of(when_shifted.begin(), when_shifted.end(), all_hold);
+  return trap_when.empty() || std::any_of(trap_when.begin(), trap_when.end(), [&](const Conjunction& tests) {
+           return std::all_of(tests.begin(), tests.end(), holds);
+         });
 }
 
 SyscallTable& SyscallTable::mutable_instance() {

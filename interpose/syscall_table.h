@@ -66,11 +66,9 @@ struct SyscallDeclaration {
   Support support = Support::kFull;
   const char* note = "";
   TrapWhen trap_when;
-  // The same, in a sandbox whose clocks are not the workstation's (ClockOffsets), in addition; with nothing else to
-  // trap it for, a call with these passes elsewhere as an allowed one.
-  TrapWhen when_shifted;
-  [[nodiscard]] bool only_shifted() const { return trap_when.empty() && !when_shifted.empty(); }
   int deny_errno = 0;
+  // Trapped only where the sandbox has a mount view; allowed elsewhere.
+  bool view_only = false;
   // Whether the filter traps a call with these arguments.
   [[nodiscard]] bool traps(const RawArgs& args) const;
   Answer (*answer)(AnswerCall&, const RawArgs&) = nullptr;
@@ -142,7 +140,7 @@ struct Adapter<Handler> {
 
 template <auto Handler, Strategy kStrategy>
 SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {}, Support support = Support::kFull,
-                           const char* note = "", TrapWhen when_shifted = {}) {
+                           const char* note = "") {
   SyscallDeclaration declaration;
   declaration.number = number;
   declaration.name = name;
@@ -150,7 +148,6 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   declaration.support = support;
   declaration.note = note;
   declaration.trap_when = std::move(trap_when);
-  declaration.when_shifted = std::move(when_shifted);
   if constexpr (kStrategy == Strategy::kAnswer || kStrategy == Strategy::kAnswerAtStop) {
     declaration.answer = &Adapter<Handler>::run;
   } else {
@@ -160,27 +157,35 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   return declaration;
 }
 
+inline SyscallDeclaration of_view(SyscallDeclaration declaration) {
+  declaration.view_only = true;
+  return declaration;
+}
+
 }  // namespace detail
 
-#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, shifted, ...)                        \
+#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, ...)                                 \
   static StrategyTraits<strategy>::Result beam_sys_##name(StrategyTraits<strategy>::Call& call __VA_OPT__(, ) \
                                                               __VA_ARGS__);                                   \
   static const SyscallRegistration beam_registration_##name(                                                  \
-      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note, shifted));    \
+      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note));             \
   static StrategyTraits<strategy>::Result beam_sys_##name(                                                    \
       [[maybe_unused]] StrategyTraits<strategy>::Call& call __VA_OPT__(, ) __VA_ARGS__)
 
 #define BEAM_SYSCALL(name, strategy, ...) \
-  BEAM_SYSCALL_DECLARE_(                  \
-      name, strategy, TrapWhen{}, Support::kFull, "", TrapWhen {} __VA_OPT__(, ) __VA_ARGS__)
+  BEAM_SYSCALL_DECLARE_(name, strategy, TrapWhen{}, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
 // Trapped only when `conditions` (a TrapWhen expression, in parentheses) hold.
 #define BEAM_SYSCALL_WHEN(name, strategy, conditions, ...) \
-  BEAM_SYSCALL_DECLARE_(                                   \
-      name, strategy, conditions, Support::kFull, "", TrapWhen {} __VA_OPT__(, ) __VA_ARGS__)
-// Trapped when `conditions` hold (none: TrapWhen{}), or `shifted` does and the sandbox's clocks are not the
-// workstation's.
-#define BEAM_SYSCALL_SHIFTED(name, strategy, conditions, shifted, ...) \
-  BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "", shifted __VA_OPT__(, ) __VA_ARGS__)
+  BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
+// Trapped only where the sandbox has a mount view.
+#define BEAM_VIEW_SYSCALL(name, ...) \
+  BEAM_VIEW_SYSCALL_WHEN(            \
+      name, TrapWhen {} __VA_OPT__(, ) __VA_ARGS__)
+#define BEAM_VIEW_SYSCALL_WHEN(name, conditions, ...)                                                        \
+  static Answer beam_sys_##name(AnswerCall& call __VA_OPT__(, ) __VA_ARGS__);                                \
+  static const SyscallRegistration beam_registration_##name(                                                 \
+      detail::of_view(detail::declare<&beam_sys_##name, Strategy::kAnswer>(SYS_##name, #name, conditions))); \
+  static Answer beam_sys_##name([[maybe_unused]] AnswerCall& call __VA_OPT__(, ) __VA_ARGS__)
 // The part of an answered call that an escalation runs on the event thread.
 #define BEAM_ESCALATED(name, ...)                                                     \
   static Rewrite beam_escalated_##name(RewriteCall& call __VA_OPT__(, ) __VA_ARGS__); \

@@ -144,22 +144,21 @@ std::uint64_t put_time(RewriteCall& call, CallInProgress& progress, const void* 
   return call.put(progress, bytes, size);
 }
 
-void TimedCall::at_exit(ExitCall& call) {
-  // A hold shows as EINTR where no handler has run: quiesce makes it a restart, with what is left now.
-  if (call.result() == -EINTR && call.tracer().holding()) {
-    call.task().timed_restart = deadline_ns;
-  }
-}
-
-void TimedCall::at_restart(ExitCall& call) {
-  if (call.result() == kRestartBlock) {
-    call.task().restarting = {number, deadline_ns};
-  } else if (relative_timeout(number, *call.tracee().regs())) {
-    call.task().timed_restart = deadline_ns;
-  }
-}
-
 // --- Tracer's part ---
+
+// A timed call ends or is to be made once more: when it times out must not be forgotten in the second case.
+void Tracer::keep_deadline(const CallInProgress& call, Task& task, std::int64_t result,
+                           const user_regs_struct& regs) const {
+  if (!call.deadline_ns) {
+    return;
+  }
+  if (result == kRestartBlock) {
+    task.restarting = {call.number, call.deadline_ns};
+  } else if ((will_restart(result) && relative_timeout(call.number, regs)) || (result == -EINTR && holding_)) {
+    // A hold shows as EINTR where no handler has run: quiesce makes it a restart, with what is left now.
+    task.timed_restart = call.deadline_ns;
+  }
+}
 
 // What a call that the kernel goes on with by restart_syscall(2) was, as soon as it is interrupted: the registers show
 // it only the first time.

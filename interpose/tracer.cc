@@ -305,8 +305,11 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
     process->trapped_reads = parent.process->trapped_reads;
+    process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
     process->landlocked = parent.process->landlocked.load();
+    process->umask = parent.process->umask.load();
+    process->set_view_root(parent.process->view_root());
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
     } else {
@@ -437,9 +440,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
       task = shared_.tasks.find(leader);
     }
   }
-  if (task->call != nullptr) {
-    task->call.reset();
-  }
+  const std::unique_ptr<CallInProgress> call = std::move(task->call);
   task->escalated.store(-1, std::memory_order_relaxed);
   task->settid_address = 0;
   if (task->mask_after_call) {
@@ -453,8 +454,11 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.dumpable_cleared = false;
   }
   const bool filtered = task->filters != nullptr;
-  process.unreadable =
-      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered) == AgentMapping::kUnreadable;
+  const AgentMapping mapping = map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered);
+  process.unreadable = mapping == AgentMapping::kUnreadable;
+  if (call != nullptr && mapping == AgentMapping::kMapped) {
+    call->executed(tracee, filtered);
+  }
   resume(*task, std::move(tracee));
   end_vfork(process);
 }
@@ -502,7 +506,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       break;
     case Rewrite::Kind::kUntilExit:
     case Rewrite::Kind::kInAgent:
-      task.call = rewrite.take_call();
+      take_over(task, rewrite.take_call());
       task.call->number = declaration->number;
       task.call->began = began;
       task.call->text = std::move(text);
@@ -510,6 +514,20 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       break;
   }
   resume(task, std::move(tracee));
+}
+
+// Of a call that is made again with another timeout, the rest is translated as ever.
+void Tracer::take_over(Task& task, std::unique_ptr<CallInProgress> fresh) {
+  if (task.call != nullptr) {
+    for (std::size_t i = 0; i < fresh->saved.size(); ++i) {
+      if (task.call->saved[i]) {
+        fresh->saved[i] = task.call->saved[i];
+      }
+    }
+    fresh->slots |= task.call->slots;
+    fresh->deadline_ns = task.call->deadline_ns;
+  }
+  task.call = std::move(fresh);
 }
 
 // The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
@@ -600,6 +618,7 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   const auto raw = static_cast<std::int64_t>(regs->rax);
   const bool restarts = will_restart(raw);
   ExitCall exit(*this, shared_, task, tracee);
+  keep_deadline(*call, task, raw, *regs);
   if (!restarts) {
     call->at_exit(exit);
   } else {

@@ -79,7 +79,8 @@ class Tracer {
  private:
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
-  Task& add_spawned(HostPid host, VirtualPid vpid);
+  [[nodiscard]] unsigned message_traps_of(const SpawnRequest& request) const;
+  Task& add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps);
   bool drain_posted();
   void request_hold(const Task& task) const;
   void handle(HostPid tid, int status);
@@ -87,6 +88,7 @@ class Tracer {
   void on_new_child(Task& parent, StoppedTracee tracee);
   void wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child);
   void end_vfork(Process& child);
+  static void take_over(Task& task, std::unique_ptr<CallInProgress> fresh);
   void on_exec(Task& task, StoppedTracee tracee);
   void on_syscall_trace(Task& task, StoppedTracee tracee);
   void on_syscall_stop(Task& task, StoppedTracee tracee);
@@ -104,6 +106,7 @@ class Tracer {
   void start_child(Task& task, StoppedTracee tracee);
   static void note_restart(Task& task, StoppedTracee& tracee);
   void begin_timed_restart(Task& task, StoppedTracee& tracee);
+  void keep_deadline(const CallInProgress& call, Task& task, std::int64_t result, const user_regs_struct& regs) const;
   static void restore_registers_of_child(Task& task, StoppedTracee& tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();

@@ -23,25 +23,30 @@ constexpr long kMseal = 462;
 constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
+// Twice the index of an inode that no path leads to, one more where the mapping must not become writable.
+std::uint32_t inode_key(const Mapping& mapping) {
+  return mapping.file * 2 + (mapping.shared && mapping.may_write ? 0U : 1U);
+}
+
 }  // namespace
 
 Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
   // All files that this address space maps, and its page file, in one go.
   std::vector<int> ours;
   std::set<std::uint32_t> files;
-  std::set<std::uint32_t> shared;
+  std::set<std::uint32_t> shared;  // inode_key()
   for (const Mapping& mapping : space.mappings) {
     if (mapping.backing == Backing::kFile) {
       files.insert(mapping.file);
     } else if (mapping.backing == Backing::kSharedMemory) {
-      shared.insert(mapping.file);
+      shared.insert(inode_key(mapping));
     }
   }
   for (const std::uint32_t file : files) {
     ours.push_back(mapped_files_[file].get());
   }
   for (const std::uint32_t file : shared) {
-    ours.push_back(shared_memory_[file].get());
+    ours.push_back((file % 2 == 0 ? inodes_ : read_only_inodes_)[file / 2].get());
   }
   UniqueFd pages;
   if (!space.pages.empty()) {
@@ -141,7 +146,7 @@ void Restorer::map(Batch& batch, const Mapping& mapping, bool has_pages, const s
       fd = static_cast<std::uint64_t>(files.at(mapping.file));
       break;
     case Backing::kSharedMemory:
-      fd = static_cast<std::uint64_t>(shared.at(mapping.file));
+      fd = static_cast<std::uint64_t>(shared.at(inode_key(mapping)));
       break;
     case Backing::kSysv:
       return;  // attached already

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/fault.h"
 #include "interpose/agent/layout.h"
 #include "interpose/signal_info.h"
 #include "interpose/timed_call.h"
@@ -35,13 +36,17 @@ constexpr int kSetMemoryMerge = 67;  // PR_SET_MEMORY_MERGE, since Linux 6.4
 
 }  // namespace
 
-Result<> Restorer::fill_space(const ProcessState& process) {
-  if (!filled_spaces_.insert(process.address_space).second) {
-    return success();
-  }
-  Remote remote(*leaders_.at(process.vpid));
+Result<> Restorer::begin_fill(const ProcessState& process) {
+  Task& leader = *leaders_.at(process.vpid);
+  Remote remote(leader);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-  return fill_memory(remote, state_.address_spaces[process.address_space]);
+  if (filled_spaces_.insert(process.address_space).second) {
+    BEAM_TRY(fill_memory(remote, state_.address_spaces[process.address_space]));
+  }
+  if (fault_point("thaw.memory")) {
+    return Error(EIO, "thaw: fault point");
+  }
+  return make_threads(process, leader);
 }
 
 Result<> Restorer::fill(const ProcessState& process) {
@@ -52,13 +57,7 @@ Result<> Restorer::fill(const ProcessState& process) {
   if (own_table) {
     BEAM_TRY(fill_descriptors(remote, process));
   }
-  BEAM_TRY_ASSIGN(const auto directory,
-                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
-  auto entered = remote.call("enter the working directory", SYS_chdir, directory);
-  if (!entered.ok()) {
-    return std::move(entered).error().context(process.working_directory);
-  }
-  BEAM_TRY(make_threads(process, leader));
+  BEAM_TRY(enter_working_directory(remote, process));
   BEAM_TRY(set_process(remote, process, own_table));
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     if (!process.threads[i].exited) {
@@ -90,6 +89,9 @@ Result<> Restorer::finish(const ProcessState& process) {
       value.rlim_cur = std::min(limit.soft, now.rlim_max);
       ::prlimit64(leader.tid.value(), static_cast<__rlimit_resource>(limit.resource), &value, nullptr);
     }
+  }
+  if (fault_point("thaw.threads")) {
+    return Error(EIO, "thaw: fault point");
   }
   BEAM_TRY(queue_signals(process));
   for (const ThreadState& thread : process.threads) {

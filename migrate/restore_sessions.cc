@@ -100,6 +100,7 @@ Result<> Restorer::make_children(const ProcessState& process) {
     children = later;
     Remote remote(task);
     BEAM_TRY(remote.call("begin a session", SYS_setsid));
+    BEAM_TRY(take_terminal(process));
   }
   later.clear();
   for (const ProcessState* child : children) {
