@@ -94,6 +94,9 @@ class CallInProgress {
   std::string text;                       // name and arguments as the program gave them, when the call is traced
   long number = -1;
   std::uint64_t began = 0;
+  bool entered = true;  // false: the call's entry stop is still to come
+  // Of a call with a timeout that is made again with what was left of it: when it times out (timed_call.h).
+  std::optional<std::int64_t> deadline_ns;
 };
 
 // A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the

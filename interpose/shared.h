@@ -10,6 +10,7 @@
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
 #include "interpose/socket_names.h"
+#include "interpose/sysv_space.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
@@ -32,6 +33,7 @@ struct Shared {
   Observer& observer;
   TaskTable tasks;
   ns::PidSpace pids;
+  SysvSpace sysv;
   Trace trace;
   std::unique_ptr<ProcView> proc;
   // Null: paths are the workstation's.

@@ -9,19 +9,35 @@
 
 namespace beam::interpose {
 
-std::optional<int> host_clock(const Shared& shared, int clock) {
-  constexpr int kTypeBits = 3;
-  constexpr int kTypeMask = 7;
+namespace {
+
+constexpr int kTypeBits = 3;
+constexpr int kTypeMask = 7;
+
+// The process or thread whose CPU time a clock is; 0: none but the caller itself.
+int named_by(int clock) {
   constexpr int kDescriptor = 3;  // CLOCKFD: a device's clock
-  const int pid = ~(clock >> kTypeBits);
-  if (clock >= 0 || (clock & kTypeMask) == kDescriptor || pid == 0) {
+  return clock >= 0 || (clock & kTypeMask) == kDescriptor ? 0 : ~(clock >> kTypeBits);
+}
+
+int renamed(int clock, int pid) {
+  return static_cast<int>(~static_cast<unsigned>(pid) << kTypeBits | static_cast<unsigned>(clock & kTypeMask));
+}
+
+}  // namespace
+
+std::optional<int> host_clock(const Shared& shared, int clock) {
+  const int pid = named_by(clock);
+  if (pid == 0) {
     return clock;
   }
   const HostPid host = shared.pids.to_host(VirtualPid(pid));
-  if (host == HostPid()) {
-    return std::nullopt;
-  }
-  return static_cast<int>(~static_cast<unsigned>(host.value()) << kTypeBits | static_cast<unsigned>(clock & kTypeMask));
+  return host == HostPid() ? std::nullopt : std::optional(renamed(clock, host.value()));
+}
+
+int virtual_clock(const Shared& shared, int clock) {
+  const int pid = named_by(clock);
+  return pid == 0 ? clock : renamed(clock, shared.pids.to_virtual(HostPid(pid)).value());
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "interpose/shared.h"
+#include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
@@ -14,10 +15,15 @@ namespace {
 
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
 BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer,
-                  (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
-                  std::uint64_t value) {
+                  (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_CAPBSET_DROP,
+                              PR_CAP_AMBIENT, PR_SET_SECUREBITS})),
+                  int option, std::uint64_t value) {
   Process& process = *call.caller.process;
   if (process.revealing) {
+    return Answer::pass();
+  }
+  if (option == PR_CAPBSET_DROP || option == PR_CAP_AMBIENT || option == PR_SET_SECUREBITS) {
+    process.credentials_changed = true;  // as by the calls below
     return Answer::pass();
   }
   if (option == PR_SET_SECCOMP || option == PR_GET_SECCOMP) {
@@ -65,6 +71,12 @@ BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) {
 }
 BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) {
   return change_credentials(call);
+}
+
+// Remembered is only that there are such rules: the kernel does not tell.
+BEAM_SYSCALL(landlock_restrict_self, Strategy::kAnswer, GuestFd, unsigned) {
+  call.caller.process->landlocked = true;
+  return Answer::pass();
 }
 
 struct HeaderCall : CallInProgress {

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,8 +53,35 @@ constexpr std::uint64_t kNamespaceFlags =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
 
-// fork and vfork name nobody; the result is translated at the exit that follows their event.
-const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}, AllowedCall{SYS_vfork, "vfork"}};
+// fork names nobody; the result is translated at the exit that follows its event.
+const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}};
+
+// A parent that the kernel itself holds for CLONE_VFORK can't be stopped, nor looked into: the event thread holds it
+// instead (Tracer::wait_for_vfork_child), and the kernel makes a child that shares its memory.
+struct Vfork : CloneInProgress {
+  void at_restart(ExitCall& call) override {
+    if (user_regs_struct* regs = call.tracee().regs()) {
+      regs->orig_rax = SYS_vfork;
+      call.tracee().set_regs_changed();
+    }
+  }
+};
+
+BEAM_SYSCALL(vfork, Strategy::kRewrite) {
+  user_regs_struct* regs = call.tracee().regs();
+  if (regs == nullptr) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<Vfork>();
+  progress->flags = CLONE_VM | CLONE_VFORK;
+  progress->exit_signal = SIGCHLD;
+  regs->orig_rax = SYS_clone;
+  call.set_arg(*progress, 0, CLONE_VM | SIGCHLD);
+  for (std::size_t index = 1; index < 5; ++index) {
+    call.set_arg(*progress, index, 0);
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
 
 // Combinations that clone(2) refuses as such come before the permission that no sandbox has.
 int namespace_refusal(std::uint64_t flags) {
@@ -70,6 +98,7 @@ int namespace_refusal(std::uint64_t flags) {
 // Where memory is shared, the kernel must not write the host's id at all.
 BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
                   (TrapWhen{{is_not(0, 0, CLONE_PARENT_SETTID)},
+                            {is_not(0, 0, CLONE_VFORK)},
                             {is_not(0, 0, CLONE_VM), is_not(0, 0, CLONE_CHILD_SETTID)},
                             {is_not(0, 0, kNamespaceFlags | CLONE_UNTRACED | CLONE_PTRACE)}}),
                   CloneFlags flags, RemotePtr<void> stack, RemotePtr<pid_t> parent_tid, RemotePtr<pid_t> child_tid,
@@ -84,7 +113,7 @@ BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
   progress->parent_tid = parent_tid.address();
   progress->child_tid = child_tid.address();
   progress->settid_by_us = true;
-  std::uint64_t kept = flags.value & ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  std::uint64_t kept = flags.value & ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE | CLONE_VFORK);
   if ((flags.value & CLONE_PIDFD) != 0 && (flags.value & CLONE_PARENT_SETTID) != 0) {
     return Rewrite::error(EINVAL);  // both would use the same pointer; the kernel refuses it too
   }
@@ -121,7 +150,7 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   progress->parent_tid = args.parent_tid;
   progress->child_tid = args.child_tid;
   progress->settid_by_us = true;
-  args.flags &= ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  args.flags &= ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE | CLONE_VFORK);
   std::memcpy(bytes, &args, std::min<std::size_t>(size, sizeof args));
   const std::uint64_t copy = call.put(*progress, bytes, size);
   if (copy == 0) {

@@ -63,6 +63,8 @@ struct Process {
   mutable std::mutex root_mutex;
   std::string root = "/";
   std::shared_ptr<AddressSpace> space;
+  std::atomic<bool> landlocked{false};  // it has Landlock rules of its own, which nobody can read back
+  HostPid vfork_parent;                 // the task that waits in vfork(2) for this process
   std::atomic<int> threads{0};
 };
 
@@ -71,6 +73,7 @@ enum class RunState {
   kRunning,
   kGroupStop,  // listening in a group stop
   kHeld,       // kept stopped by the interposer (quiesce)
+  kInVfork,    // kept stopped until its child executes a program or ends
 };
 
 struct Task {
@@ -93,6 +96,15 @@ struct Task {
   std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
+  VirtualPid vfork_child;            // the process that it waits for in vfork(2), or with CLONE_VFORK; 0: none
+  // What the kernel goes on with by restart_syscall(2), and when it times out, as far as that is known (timed_call.h).
+  struct Restarting {
+    long number = -1;
+    std::optional<std::int64_t> deadline_ns;  // CLOCK_MONOTONIC
+  };
+  Restarting restarting;
+  // The call that it is held in is made again, and times out then.
+  std::optional<std::int64_t> timed_restart;
 };
 
 // What answer threads need of the caller, copied out so that no lock is held while a call is answered.

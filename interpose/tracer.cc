@@ -10,8 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -23,6 +26,7 @@
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
+#include "interpose/timed_call.h"
 
 namespace beam::interpose {
 namespace {
@@ -39,6 +43,28 @@ constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 
 bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+// Whether the task has a handler for the signal.
+bool catches(HostPid tid, int signal) {
+  const auto caught = read_proc_caught_signals(tid);
+  return !caught || (*caught >> (signal - 1) & 1U) != 0;
+}
+
+// Whether the signal does nothing to the task.
+bool ignores(HostPid tid, int signal) {
+  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/status");
+  bool ignored = false;
+  for (std::string line; std::getline(file, line);) {
+    const auto has = [&](const char* name) {
+      return line.starts_with(name) && (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1U) != 0;
+    };
+    if (has("SigCgt:")) {
+      return false;
+    }
+    ignored = ignored || has("SigIgn:");
+  }
+  return ignored || signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
 }
 
 // Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
@@ -217,10 +243,12 @@ void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
   const bool watch = in_call || task.mask_after_call || task.process->unreadable ||
                      task.escalated.load(std::memory_order_relaxed) >= 0;
-  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
   if (holding_) {
-    request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
+    // This stop has used up the request that was under way (kernel/signal.c ptrace_stop). Before it goes on, or the
+    // program would see the EINTR that the request has caused.
+    request_hold(task);
   }
+  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
 void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
@@ -228,10 +256,11 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_ && !task.process->unreadable) {
     hold(task, std::move(tracee), is_group_stop_signal(signal) ? signal : 0);
     return;
   }
+  note_restart(task, tracee);
   // Each thread stops and goes on by itself; the leader's news is the process's.
   const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
@@ -278,6 +307,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->trapped_reads = parent.process->trapped_reads;
     process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
+    process->landlocked = parent.process->landlocked.load();
     process->umask = parent.process->umask.load();
     process->set_view_root(parent.process->view_root());
     if ((clone->flags & CLONE_VM) != 0) {
@@ -291,7 +321,8 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
   if ((clone->flags & CLONE_PARENT_SETTID) != 0 && clone->settid_by_us) {
     (void)tracee.memory().write(clone->parent_tid, &vtid, sizeof(pid_t));
   }
-  if (early_dead_.erase(child) != 0) {
+  const bool lives = early_dead_.erase(child) == 0;
+  if (!lives) {
     // It was killed before it could report itself. Its parent can still wait for it.
     if (process != parent.process) {
       ++zombies_;
@@ -310,7 +341,47 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       start_child(task, StoppedTracee(child));
     }
   }
+  if ((clone->flags & CLONE_VFORK) != 0 && lives) {
+    wait_for_vfork_child(parent, std::move(tracee), *process);
+    return;
+  }
   resume(parent, std::move(tracee));
+}
+
+// Takes the parent out of its call, with the result that it will see, and keeps it there.
+void Tracer::wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child) {
+  const auto mask = tracee.signal_mask();
+  bool stop_request_used = false;
+  if (!mask || !tracee.set_signal_mask(~(1ULL << (SIGTRAP - 1))) || !tracee.step(stop_request_used) ||
+      !tracee.set_signal_mask(*mask)) {
+    return;  // killed: its events follow
+  }
+  leave_call(parent, tracee);
+  if (!tracee.flush_regs()) {
+    return;
+  }
+  if (stop_request_used) {
+    tracee.request_stop();
+  }
+  parent.vfork_child = child.vpid;
+  child.vfork_parent = parent.tid;
+  parent.state = RunState::kInVfork;
+  if (holding_) {
+    hold(parent, std::move(tracee), 0);
+  }
+}
+
+// The child has executed a program, or ends.
+void Tracer::end_vfork(Process& child) {
+  const HostPid tid = std::exchange(child.vfork_parent, HostPid());
+  Task* parent = tid != HostPid() ? shared_.tasks.find(tid) : nullptr;
+  if (parent == nullptr || parent->vfork_child != child.vpid) {
+    return;
+  }
+  parent->vfork_child = VirtualPid();
+  if (parent->state == RunState::kInVfork) {
+    resume(*parent, StoppedTracee(tid));
+  }
 }
 
 void Tracer::start_child(Task& task, StoppedTracee tracee) {
@@ -320,7 +391,7 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
     task.settid_address = 0;
   }
   restore_registers_of_child(task, tracee);
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_) {
     hold(task, std::move(tracee), 0);
     return;
   }
@@ -389,6 +460,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     call->executed(tracee, filtered);
   }
   resume(*task, std::move(tracee));
+  end_vfork(process);
 }
 
 void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) {
@@ -434,7 +506,7 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       break;
     case Rewrite::Kind::kUntilExit:
     case Rewrite::Kind::kInAgent:
-      task.call = rewrite.take_call();
+      take_over(task, rewrite.take_call());
       task.call->number = declaration->number;
       task.call->began = began;
       task.call->text = std::move(text);
@@ -442,6 +514,20 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       break;
   }
   resume(task, std::move(tracee));
+}
+
+// Of a call that is made again with another timeout, the rest is translated as ever.
+void Tracer::take_over(Task& task, std::unique_ptr<CallInProgress> fresh) {
+  if (task.call != nullptr) {
+    for (std::size_t i = 0; i < fresh->saved.size(); ++i) {
+      if (task.call->saved[i]) {
+        fresh->saved[i] = task.call->saved[i];
+      }
+    }
+    fresh->slots |= task.call->slots;
+    fresh->deadline_ns = task.call->deadline_ns;
+  }
+  task.call = std::move(fresh);
 }
 
 // The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
@@ -479,6 +565,11 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.mask_after_call) {
     unmask_after_call(task, tracee);
+  }
+  if (task.call != nullptr && !task.call->entered) {
+    task.call->entered = true;
+    resume(task, std::move(tracee));
+    return;
   }
   if (task.call != nullptr) {
     leave_call(task, tracee);
@@ -525,8 +616,9 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
     tracee.set_regs_changed();
   }
   const auto raw = static_cast<std::int64_t>(regs->rax);
-  const bool restarts = raw == -512 || raw == -513 || raw == -514 || raw == -516;  // include/linux/errno.h
+  const bool restarts = will_restart(raw);
   ExitCall exit(*this, shared_, task, tracee);
+  keep_deadline(*call, task, raw, *regs);
   if (!restarts) {
     call->at_exit(exit);
   } else {
@@ -546,6 +638,7 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   ExitCall exit(*this, shared_, task, tracee);
   const std::optional<std::int64_t> result = call->leave(exit, faulted);
+  release_slots(task, call->slots);
   *regs = call->entry;
   if (result) {
     regs->rax = static_cast<std::uint64_t>(*result);
@@ -615,6 +708,20 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       return;
     }
   }
+  note_restart(task, tracee);
+  if (task.call != nullptr && !task.call->entered && catches(task.tid, signal)) {
+    undo_timed_restart(task, tracee);
+    task.timed_restart.reset();  // the handler ends the call
+  }
+  if (user_regs_struct* regs = tracee.regs();
+      regs != nullptr && static_cast<std::int64_t>(regs->rax) == -EINTR &&
+      shows_stop_as_eintr(static_cast<long>(regs->orig_rax)) &&
+      !deadline_of(static_cast<long>(regs->orig_rax), *regs, tracee.memory(), nullptr) && ignores(task.tid, signal)) {
+    // A signal that the kernel drops unless there is a tracer (kernel/signal.c sig_ignored): no call would have noticed
+    // it.
+    regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
+    tracee.set_regs_changed();
+  }
   if (signal == SIGSYS && task.filters != nullptr && task.filters->strict) {
     end_strict_task(task, std::move(tracee));
     return;
@@ -629,6 +736,9 @@ void Tracer::on_exit_event(Task& task, StoppedTracee tracee) {
   mark_robust_futexes(task, tracee.memory(), pi_waiters_.any());
   pi_waiters_.died(task.tid, task.vtid);
   std::move(tracee).resume(Resume::kContinue);
+  if (task.tid == task.process->host) {
+    end_vfork(*task.process);
+  }
 }
 
 void Tracer::on_death(HostPid tid, int status) {
@@ -647,6 +757,9 @@ void Tracer::on_death(HostPid tid, int status) {
     return;
   }
   const std::shared_ptr<Process> process = task->process;
+  if (tid == process->host) {
+    end_vfork(*process);
+  }
   if (!task->exiting) {
     pi_waiters_.died(tid, task->vtid);  // killed without an exit event
   }
@@ -679,6 +792,7 @@ void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
 }
 
 void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {
+  shared_.sysv.forget_undo(process->host);
   {
     const std::unique_lock lock(shared_.tasks.mutex());
     for (const auto& [host, other] : shared_.tasks.processes()) {
