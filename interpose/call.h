@@ -15,6 +15,7 @@
 #include "interpose/guest_memory.h"
 #include "interpose/syscall_args.h"
 #include "interpose/task.h"
+#include "interpose/trace.h"
 #include "interpose/tracee.h"
 
 namespace beam::interpose {
@@ -86,9 +87,8 @@ class CallInProgress {
   std::array<std::optional<std::uint64_t>, 6> saved;
   std::optional<std::uint64_t> saved_ip;  // likewise
   std::uint32_t slots = 0;  // of the agent's pages, given back at exit
-  std::string text;         // name and arguments as the program gave them, when the call is traced
+  std::unique_ptr<TracedCall> traced;  // when the call is to be printed
   long number = -1;
-  std::uint64_t began = 0;
 };
 
 // A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the routine

@@ -3,12 +3,13 @@
 #include <ctime>
 
 #include "interpose/cpu_clock.h"
+#include "interpose/filter.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
 
-std::optional<int> host_clock(const Shared& shared, int clock) {
+int host_clock(const Shared& shared, int clock) {
   constexpr int kTypeBits = 3;
   constexpr int kTypeMask = 7;
   constexpr int kDescriptor = 3;  // CLOCKFD: a device's clock
@@ -16,11 +17,10 @@ std::optional<int> host_clock(const Shared& shared, int clock) {
   if (clock >= 0 || (clock & kTypeMask) == kDescriptor || pid == 0) {
     return clock;
   }
+  constexpr pid_t kNobody = 0x0fffffff;  // beyond every pid, and still in the bits that a clock's id has for it
   const HostPid host = shared.pids.to_host(VirtualPid(pid));
-  if (host == HostPid()) {
-    return std::nullopt;
-  }
-  return static_cast<int>(~static_cast<unsigned>(host.value()) << kTypeBits | static_cast<unsigned>(clock & kTypeMask));
+  const auto named = static_cast<unsigned>(host == HostPid() ? kNobody : host.value());
+  return static_cast<int>(~named << kTypeBits | static_cast<unsigned>(clock & kTypeMask));
 }
 
 namespace {
@@ -33,27 +33,28 @@ struct ClockCall : CallInProgress {
 };
 
 Rewrite with_clock(RewriteCall& call, int clock) {
-  const auto host = host_clock(call.shared(), clock);
-  if (!host) {
-    return Rewrite::error(EINVAL);
-  }
-  if (*host == clock) {
+  const int host = host_clock(call.shared(), clock);
+  if (host == clock) {
     return Rewrite::pass();
   }
   auto progress = std::make_unique<ClockCall>();
-  call.set_arg(*progress, 0, static_cast<std::uint64_t>(static_cast<std::int64_t>(*host)));
+  call.set_arg(*progress, 0, static_cast<std::uint64_t>(static_cast<std::int64_t>(host)));
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite, NAMES_A_PID, int clock, RemotePtr<timespec>) {
-  return with_clock(call, clock);
+BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite, NAMES_A_PID, ClockName clock, OutPtr<timespec>) {
+  return with_clock(call, clock.value);
 }
-BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, int clock, RemotePtr<timespec>) {
-  return with_clock(call, clock);
+// The workstation's administration. Whom the kernel refuses anyway is told so by it, what is wrong first.
+BEAM_SYSCALL(clock_settime, Strategy::kRewrite, ClockName clock, RemotePtr<timespec>) {
+  return may_have_capabilities() ? Rewrite::error(EPERM) : with_clock(call, clock.value);
 }
-BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID, int clock, int, RemotePtr<timespec>,
+BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, ClockName clock, OutPtr<timespec>) {
+  return with_clock(call, clock.value);
+}
+BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID, ClockName clock, int, RemotePtr<timespec>,
                   RemotePtr<timespec>) {
-  return with_clock(call, clock);
+  return with_clock(call, clock.value);
 }
 
 }  // namespace

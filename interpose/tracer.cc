@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -28,7 +29,9 @@ namespace beam::interpose {
 namespace {
 
 // Interrupts the event thread's wait. Chosen from the real-time range, whose upper end no library claims.
-int wake_signal() { return SIGRTMAX - 1; }
+int wake_signal() {
+  return SIGRTMAX - 1;
+}
 
 // What the filters see of a call by the agent: the address behind its instruction.
 constexpr std::uint64_t kAgentCallAddress = BEAM_AGENT_GADGET + 2;
@@ -39,8 +42,13 @@ bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
-// has still to report it runs, or stands in that very call.
+// The kernel does it, and the trace wants its result.
+struct PassedCall : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
+
+// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
+// that has still to report it runs, or stands in that very call.
 bool may_be_forking(HostPid tid) {
   std::ifstream file("/proc/" + std::to_string(tid.value()) + "/syscall");
   long number = -1;
@@ -213,8 +221,8 @@ void Tracer::handle(HostPid tid, int status) {
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
-  const bool watch =
-      in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch = in_call || task.mask_after_call || task.process->unreadable ||
+                     task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
   if (holding_) {
     request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
@@ -297,6 +305,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       const std::unique_lock lock(shared_.tasks.mutex());
       task.filters = parent.filters;
     }
+    task.no_new_privs = parent.no_new_privs.load();
     task.entry_args = clone->saved;
     if ((clone->flags & CLONE_CHILD_SETTID) != 0) {
       task.settid_address = clone->child_tid;
@@ -325,7 +334,8 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
 
 // A child starts with its parent's registers, as they were in the call.
 void Tracer::restore_registers_of_child(Task& task, StoppedTracee& tracee) {
-  const bool changed = std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
+  const bool changed =
+      std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
   user_regs_struct* regs = changed || task.filters != nullptr ? tracee.regs() : nullptr;
   if (regs == nullptr) {
     return;
@@ -364,6 +374,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     }
   }
   if (task->call != nullptr) {
+    if (task->call->traced != nullptr) {
+      shared_.trace.end(*task->call->traced, tracee.memory(), 0);
+    }
     task->call.reset();
   }
   task->escalated.store(-1, std::memory_order_relaxed);
@@ -384,7 +397,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   resume(*task, std::move(tracee));
 }
 
-void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(task, std::move(tracee)); }
+void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) {
+  enter_call(task, std::move(tracee));
+}
 
 void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   user_regs_struct* regs = tracee.regs();
@@ -398,37 +413,37 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
   const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
-  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered)) {
+  const bool to_pass = std::exchange(task.escalated_to_pass, false);
+  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered && !to_pass)) {
     resume(task, std::move(tracee));
     return;
   }
   const RawArgs args = raw_args(*regs);
-  const bool tracing = shared_.trace.wants(*declaration);
-  const std::uint64_t began = tracing ? Trace::now() : 0;
-  std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
+  auto traced = shared_.trace.begin(*declaration, task.vtid, tracee.memory(), args);
   RewriteCall call(*this, shared_, task, tracee);
-  Rewrite rewrite = answered ? answer_at_stop(*declaration, call, args) : declaration->rewrite(call, args);
+  Rewrite rewrite = to_pass    ? Rewrite::pass()
+                    : answered ? answer_at_stop(*declaration, call, args)
+                               : declaration->rewrite(call, args);
+  if (rewrite.kind() == Rewrite::Kind::kPass && traced != nullptr) {
+    rewrite = Rewrite::until_exit(std::make_unique<PassedCall>());
+  }
   switch (rewrite.kind()) {
     case Rewrite::Kind::kPass:
-      if (tracing) {
-        shared_.trace.passed(task.vtid, text, began);
-      }
       break;
     case Rewrite::Kind::kSkip:
       regs->orig_rax = ~0ULL;
       regs->rax = static_cast<std::uint64_t>(rewrite.value());
       tracee.set_regs_changed();
       task.escalated.store(-1, std::memory_order_release);
-      if (tracing) {
-        shared_.trace.line(task.vtid, text, rewrite.value(), {}, began);
+      if (traced != nullptr) {
+        shared_.trace.end(*traced, tracee.memory(), rewrite.value());
       }
       break;
     case Rewrite::Kind::kUntilExit:
     case Rewrite::Kind::kInAgent:
       task.call = rewrite.take_call();
       task.call->number = declaration->number;
-      task.call->began = began;
-      task.call->text = std::move(text);
+      task.call->traced = std::move(traced);
       pass_own_filters(task, *regs, tracee);
       break;
   }
@@ -482,7 +497,8 @@ void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
     resume(task, std::move(tracee));
     return;
   }
-  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's call.
+  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's
+  // call.
   user_regs_struct* regs = tracee.regs();
   if (regs == nullptr) {
     return;
@@ -522,9 +538,8 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   } else {
     call->at_restart(exit);
   }
-  if (!call->text.empty()) {
-    const std::int64_t result = exit.result();
-    shared_.trace.line(task.vtid, call->text, result, result != raw ? "host " + std::to_string(raw) : "", call->began);
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), exit.result(), raw);
   }
 }
 
@@ -546,8 +561,8 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   regs->orig_rax = ~0ULL;
   tracee.set_regs_changed();
-  if (!call->text.empty()) {
-    shared_.trace.line(task.vtid, call->text, result.value_or(-513), {}, call->began);  // ERESTARTNOINTR
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), result.value_or(-513));  // ERESTARTNOINTR
   }
   task.call.reset();
 }
@@ -583,7 +598,9 @@ void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
   }
 }
 
-void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
+void Tracer::release_slots(Task& task, std::uint32_t slots) {
+  task.process->space->slots_in_use &= ~slots;
+}
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
   if (task.call != nullptr && task.call->in_agent() != nullptr) {
@@ -650,8 +667,8 @@ void Tracer::on_death(HostPid tid, int status) {
   adopt_orphans_of_dead_parents();
 }
 
-// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after it
-// had taken over the leader's id and before it could say so: its old id never reports anything.
+// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after
+// it had taken over the leader's id and before it could say so: its old id never reports anything.
 void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
   std::vector<HostPid> lost;
   for (const auto& [tid, task] : shared_.tasks.tasks()) {
