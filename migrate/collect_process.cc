@@ -38,12 +38,17 @@ std::uint64_t hexadecimal_value(std::string_view text) {
 }
 
 // A bit a signal, signal 1 lowest.
-bool in_set(std::uint64_t set, int signal) { return (set >> (signal - 1) & 1U) != 0; }
+bool in_set(std::uint64_t set, int signal) {
+  return (set >> (signal - 1) & 1U) != 0;
+}
 
 }  // namespace
 
-Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image != nullptr, {}} {}
+Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
+                     const std::vector<std::array<int, 3>>* later_stdio)
+    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image != nullptr, {}} {
+  context_.later_stdio = later_stdio;
+}
 
 void Collector::obstacle(VirtualPid vpid, std::string object, std::string reason) {
   obstacles_.push_back({vpid.value(), std::move(object), std::move(reason)});
@@ -62,7 +67,8 @@ std::vector<Collector::LiveProcess> Collector::live_processes() const {
   }
   for (LiveProcess& live : all) {
     // Numbers wrap: the leader may have a higher one than its threads.
-    std::stable_partition(live.tasks.begin(), live.tasks.end(), [&](const Task* task) { return task->vtid == live.process->vpid; });
+    std::stable_partition(live.tasks.begin(), live.tasks.end(),
+                          [&](const Task* task) { return task->vtid == live.process->vpid; });
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.process->vpid < b.process->vpid; });
   return all;
@@ -193,8 +199,9 @@ Result<> Collector::live(const LiveProcess& live) {
 void Collector::refuse_foreign_credentials(const LiveProcess& live, const std::string& status) {
   const auto own = read_proc_file(HostPid(::getpid()), "status");
   for (const char* name : {"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapAmb"}) {
-    if (own.ok() && live.process->credentials_changed && info_value(*own, name).substr(0, info_value(*own, name).find('\n')) !=
-                        info_value(status, name).substr(0, info_value(status, name).find('\n'))) {
+    if (own.ok() && live.process->credentials_changed &&
+        info_value(*own, name).substr(0, info_value(*own, name).find('\n')) !=
+            info_value(status, name).substr(0, info_value(status, name).find('\n'))) {
       obstacle(live.process->vpid, std::string("credentials (") + name + ")", "they differ from those of the sandbox");
       break;
     }
@@ -214,7 +221,8 @@ Result<> Collector::refuse_sharing(const LiveProcess& live) {
   }
   const HostPid first = live.tasks.front()->tid;
   for (const Task* task : live.tasks) {
-    for (const auto& [type, what] : {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
+    for (const auto& [type, what] :
+         {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
       if (task->tid != first && ::syscall(SYS_kcmp, first.value(), task->tid.value(), type, 0, 0) != 0) {
         obstacle(live.process->vpid, std::string(what) + " of thread " + std::to_string(task->vtid.value()),
                  "it is not that of its process (unshare)");
@@ -226,7 +234,8 @@ Result<> Collector::refuse_sharing(const LiveProcess& live) {
     if (other.wait_status) {
       continue;
     }
-    for (const auto& [type, what] : {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
+    for (const auto& [type, what] :
+         {std::pair(KCMP_FILES, "descriptor table"), std::pair(KCMP_FS, "working directory")}) {
       if (::syscall(SYS_kcmp, first.value(), host.value(), type, 0, 0) == 0) {
         obstacle(live.process->vpid, what, "it is shared with process " + std::to_string(other.vpid));
       }

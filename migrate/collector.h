@@ -1,7 +1,7 @@
 // Collects a quiesced sandbox into a SandboxState, and the contents of its memory into page files of an image.
 //
-// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end the
-// collection, so that all of them are found at once; failures do.
+// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end
+// the collection, so that all of them are found at once; failures do.
 #pragma once
 
 #include <sys/types.h>
@@ -23,8 +23,9 @@ namespace beam::migrate {
 
 class Collector {
  public:
-  // `image` may be null. `stdio` are the supervisor's descriptors that the sandbox's streams came from.
-  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio);
+  // `image` may be null. `stdio` and `later_stdio` as in FreezeOptions; they must outlive this.
+  Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
+            const std::vector<std::array<int, 3>>* later_stdio = nullptr);
 
   Result<> run();
   [[nodiscard]] const SandboxState& state() const { return state_; }
@@ -83,7 +84,7 @@ class Collector {
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> shared_memory_;  // by device and inode
-  std::vector<std::vector<SharedMapping>> shared_mappings_;                          // of each of state_.shared_memory
+  std::vector<std::vector<SharedMapping>> shared_mappings_;                         // of each of state_.shared_memory
   std::vector<const interpose::AddressSpace*> spaces_;
 };
 

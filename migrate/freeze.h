@@ -15,12 +15,17 @@ namespace beam::migrate {
 struct FreezeOptions {
   std::string image_directory;  // must not exist yet
   bool keep_running = false;    // a snapshot: the sandbox goes on
-  // The supervisor's descriptors that the sandbox was started with, or what stands for them; -1: none.
+  // What the sandbox was started with as 0, 1 and 2: these descriptors, or O_PATH ones of the same pipe or socket,
+  // which keep no end of it open; -1: none.
   std::array<int, 3> stdio{-1, -1, -1};
+  // The same of processes that were started in it later: thawed, they have the streams of the sandbox.
+  std::vector<std::array<int, 3>> later_stdio;
   // The runtime's description of the sandbox, kept as it is (Manifest.sandbox).
   std::string sandbox;
   // Called on the event thread once the image is complete and durable, and before anything is ended.
   std::function<void()> on_durable;
+  // Where every obstacle goes when the error is kObstacle; null: nowhere.
+  std::vector<Obstacle>* obstacles = nullptr;
 };
 
 struct FreezeReport {
@@ -29,11 +34,12 @@ struct FreezeReport {
   std::size_t threads = 0;
 };
 
-// On failure the sandbox runs on as before, and there is no image. kObstacle: something in it can't be frozen; check() says
-// what. EEXIST: there is something at image_directory.
+// On failure the sandbox runs on as before, and there is no image. kObstacle: something in it can't be frozen; check()
+// says what. EEXIST: there is something at image_directory.
 [[nodiscard]] Result<FreezeReport> freeze(interpose::Engine& engine, const FreezeOptions& options);
 
 // What would stand in the way of a freeze; empty: nothing. The sandbox stops for as long as it takes to look.
-[[nodiscard]] Result<std::vector<Obstacle>> check(interpose::Engine& engine, const std::array<int, 3>& stdio);
+// Only stdio and later_stdio of the options count.
+[[nodiscard]] Result<std::vector<Obstacle>> check(interpose::Engine& engine, const FreezeOptions& options);
 
 }  // namespace beam::migrate

@@ -44,13 +44,16 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
   {
     // Looked at first: a refusal must not cost the writing of what is in memory.
-    Collector look(*quiesced, nullptr, options.stdio);
+    Collector look(*quiesced, nullptr, options.stdio, &options.later_stdio);
     BEAM_TRY(look.run());
     if (!look.obstacles().empty()) {
+      if (options.obstacles != nullptr) {
+        *options.obstacles = look.obstacles();
+      }
       return refusal(look.obstacles());
     }
   }
-  Collector collector(*quiesced, &image, options.stdio);
+  Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   BEAM_TRY(collector.run());
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
@@ -83,12 +86,12 @@ Result<FreezeReport> freeze(Engine& engine, const FreezeOptions& options) {
   return std::move(*result);
 }
 
-Result<std::vector<Obstacle>> check(Engine& engine, const std::array<int, 3>& stdio) {
+Result<std::vector<Obstacle>> check(Engine& engine, const FreezeOptions& options) {
   std::optional<Result<std::vector<Obstacle>>> result;
   engine.on_event_thread([&](Tracer& tracer) {
     result = [&]() -> Result<std::vector<Obstacle>> {
       BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
-      Collector collector(*quiesced, nullptr, stdio);
+      Collector collector(*quiesced, nullptr, options.stdio, &options.later_stdio);
       BEAM_TRY(collector.run());
       return collector.obstacles();
     }();

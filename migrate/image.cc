@@ -17,7 +17,6 @@ namespace beam::migrate {
 namespace {
 
 constexpr std::array<char, 8> kMagic{'B', 'E', 'A', 'M', 'I', 'M', 'G', '\n'};
-constexpr std::uint32_t kFormat = 1;
 constexpr const char* kManifestName = "manifest";
 constexpr const char* kObjectsName = "objects";
 constexpr std::uint64_t kLargestManifest = 64ULL << 20;
@@ -172,8 +171,9 @@ Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
       ::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, directory_.c_str(), RENAME_NOREPLACE) != 0) {
     return Error(errno != 0 ? errno : EIO, "image " + directory_ + ": rename into its place");
   }
-  auto synced = fault_point("image.directory") ? Result<>(Error(EIO, "image " + directory_ + ": flush its directory to the disk"))
-                                               : sync_directory(parent_of(directory_));
+  auto synced = fault_point("image.directory")
+                    ? Result<>(Error(EIO, "image " + directory_ + ": flush its directory to the disk"))
+                    : sync_directory(parent_of(directory_));
   if (!synced.ok()) {
     // It may be there after a crash or not: then it must not be.
     ::rename(directory_.c_str(), partial_.c_str());
@@ -189,7 +189,7 @@ Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
 
 std::string encode_manifest(const Manifest& manifest) {
   const std::string payload = encode(manifest);
-  const ManifestHead head{kMagic, kFormat, 0, payload.size()};
+  const ManifestHead head{kMagic, kImageFormat, 0, payload.size()};
   std::string bytes(reinterpret_cast<const char*>(&head), sizeof head);
   bytes += payload;
   const std::uint64_t hash = XXH3_64bits(bytes.data(), bytes.size());
@@ -209,7 +209,7 @@ Result<Manifest> decode_manifest(std::string_view bytes) {
   if (head.magic != kMagic) {
     return Error(kDamaged, "it is not the manifest of an image");
   }
-  if (head.format != kFormat) {
+  if (head.format != kImageFormat) {
     return Error(kDamaged, "format " + std::to_string(head.format) + " is newer than this Beam reads")
         .remedy("use the Beam that wrote it");
   }
@@ -280,7 +280,8 @@ Result<UniqueFd> Image::file(const std::string& name) const {
     return Error::from_errno(path);
   }
   if (!S_ISREG(info.st_mode) || static_cast<std::uint64_t>(info.st_size) != entry->size) {
-    return Error(kDamaged, path + ": its size is " + std::to_string(info.st_size) + ", not " + std::to_string(entry->size));
+    return Error(kDamaged,
+                 path + ": its size is " + std::to_string(info.st_size) + ", not " + std::to_string(entry->size));
   }
   return fd;
 }

@@ -1,11 +1,10 @@
 // An image on disk: a directory (0700) with
-//   manifest   magic, format version, what the image is of, and name, size and XXH3 of every other file; its own hash last
-//   objects    the SandboxState (state.h)
-//   pages-N    contents of memory, page-aligned
+//   manifest   magic, format version, what the image is of, and name, size and XXH3 of every other file; its own hash
+//   last objects    the SandboxState (state.h) pages-N    contents of memory, page-aligned
 //
-// A writer works in DIR.partial beside the place that it is for, and commit() makes the image appear there by one rename,
-// after everything has reached the disk. A reader believes nothing: the manifest is checked by its hash, every file by its
-// size and hash, before anything is made of it.
+// A writer works in DIR.partial beside the place that it is for, and commit() makes the image appear there by one
+// rename, after everything has reached the disk. A reader believes nothing: the manifest is checked by its hash, every
+// file by its size and hash, before anything is made of it.
 #pragma once
 
 #include <xxhash.h>
@@ -23,6 +22,9 @@
 #include "migrate/state.h"
 
 namespace beam::migrate {
+
+// Of the manifest; what is inside has versions of its own (fields.h).
+inline constexpr std::uint32_t kImageFormat = 1;
 
 struct ImageFile {
   std::string name;
@@ -111,8 +113,8 @@ class Image {
 // What is inside a manifest file. Separate, so that the fuzzer reaches it.
 [[nodiscard]] std::string encode_manifest(const Manifest& manifest);
 [[nodiscard]] Result<Manifest> decode_manifest(std::string_view bytes);
-// Indices, references, ranges and sizes of a decoded state, against each other and against the page files that the manifest
-// names: a restorer may rely on them.
+// Indices, references, ranges and sizes of a decoded state, against each other and against the page files that the
+// manifest names: a restorer may rely on them.
 [[nodiscard]] Result<> check_references(const SandboxState& state, const Manifest& manifest);
 
 }  // namespace beam::migrate

@@ -26,8 +26,13 @@ class Checker {
       if (!objects_.insert(object.id).second) {
         return damaged("object " + std::to_string(object.id) + " is there twice");
       }
-      if (find_kind(object.kind) == nullptr) {
+      const ObjectKind* kind = find_kind(object.kind);
+      if (kind == nullptr) {
         return damaged("object " + std::to_string(object.id) + " is of the unknown kind '" + object.kind + "'");
+      }
+      auto checked = kind->check(object.state);
+      if (!checked.ok()) {
+        return std::move(checked).error().context("object " + std::to_string(object.id) + " (" + object.kind + ")");
       }
     }
     for (const SharedMemoryState& memory : state_.shared_memory) {
@@ -183,6 +188,8 @@ class Checker {
 
 }  // namespace
 
-Result<> check_references(const SandboxState& state, const Manifest& manifest) { return Checker(state, manifest).run(); }
+Result<> check_references(const SandboxState& state, const Manifest& manifest) {
+  return Checker(state, manifest).run();
+}
 
 }  // namespace beam::migrate

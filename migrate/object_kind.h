@@ -1,9 +1,9 @@
 // Kinds of kernel objects that a descriptor can stand for: one file each in migrate/kinds/, registered here.
 //
-// An object is an open file description (open(2)): descriptors that share one, by dup, fork, CLONE_FILES or SCM_RIGHTS, name
-// one object. A kind turns a description of a frozen process into its own state struct (fields.h), and that struct into a
-// new description; whatever refers to other objects, or needs the process that holds it, is done in link(), once all
-// descriptors of all processes are in their places.
+// An object is an open file description (open(2)): descriptors that share one, by dup, fork, CLONE_FILES or SCM_RIGHTS,
+// name one object. A kind turns a description of a frozen process into its own state struct (fields.h), and that struct
+// into a new description; whatever refers to other objects, or needs the process that holds it, is done in link(), once
+// all descriptors of all processes are in their places.
 #pragma once
 
 #include <sys/stat.h>
@@ -35,8 +35,8 @@ struct OpenFile {
   int fd = -1;  // there
   UniqueFd copy;
   struct stat info {};
-  std::string link;    // /proc/TID/fd/FD
-  int flags = 0;       // F_GETFL
+  std::string link;  // /proc/TID/fd/FD
+  int flags = 0;     // F_GETFL
   std::int64_t offset = 0;
   std::string fdinfo;  // /proc/TID/fdinfo/FD
 };
@@ -80,9 +80,10 @@ struct Obstacle {
 
 struct CollectContext {
   interpose::Shared& shared;
-  const std::array<int, 3>& stdio;  // the supervisor's descriptors that the sandbox's streams came from; -1: none
+  const std::array<int, 3>& stdio;  // the supervisor's descriptors that stand for the sandbox's streams; -1: none
   bool contents = true;             // false: `check` only wants to know whether it could be frozen
   SharedParts parts;
+  const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
 };
 
 struct MakeContext {

@@ -187,6 +187,7 @@ std::optional<int> Foreground::handle(const Frame& frame) {
         terminal_->restore();
       }
       if (!message->image.empty()) {
+        frozen_ = true;
         say(name_ + " frozen to " + message->image);
       }
       return message->exit_status;

@@ -49,6 +49,8 @@ class Foreground {
   int run();
   // After run(): Beam itself failed, rather than what ran.
   [[nodiscard]] bool failed() const { return failed_; }
+  // After run(): what ran was frozen.
+  [[nodiscard]] bool frozen() const { return frozen_; }
 
  private:
   int give_up(int status, const std::string& text);
@@ -80,6 +82,7 @@ class Foreground {
   bool detached_ = false;
   bool connection_lost_ = false;
   bool failed_ = false;
+  bool frozen_ = false;
 };
 
 }  // namespace beam::runtime

@@ -8,7 +8,7 @@
 
 namespace beam::runtime {
 
-inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::uint16_t kProtocolVersion = 2;
 
 enum class MessageType : std::uint16_t {
   // client to supervisor
@@ -23,6 +23,8 @@ enum class MessageType : std::uint16_t {
   kResize,
   kForward,
   kResume,
+  kFreeze,
+  kCheck,
   // supervisor to client
   kStarted = 64,
   kOutput,
@@ -32,6 +34,8 @@ enum class MessageType : std::uint16_t {
   kStatus,
   kDone,
   kFailed,
+  kFrozen,
+  kObstacles,
 };
 
 struct WindowSize {
@@ -114,6 +118,24 @@ struct KillRequest {
 // The end of the whole sandbox, as `rm -f` wants it: answered by Ended.
 struct StopRequest {
   static constexpr MessageType kType = MessageType::kStop;
+  template <typename Archive>
+  void serialize(Archive&) {}
+};
+
+// Answered by Frozen, Obstacles or Failed.
+struct FreezeRequest {
+  static constexpr MessageType kType = MessageType::kFreeze;
+  std::string image;  // absolute; must not exist
+  bool keep_running = false;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(image, keep_running);
+  }
+};
+
+// Answered by Obstacles or Failed.
+struct CheckRequest {
+  static constexpr MessageType kType = MessageType::kCheck;
   template <typename Archive>
   void serialize(Archive&) {}
 };
@@ -235,6 +257,36 @@ struct Status {
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(command_vpid, stopped, processes);
+  }
+};
+
+struct Frozen {
+  static constexpr MessageType kType = MessageType::kFrozen;
+  std::uint64_t bytes = 0;  // of the image
+  std::uint32_t processes = 0;
+  std::uint32_t threads = 0;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(bytes, processes, threads);
+  }
+};
+
+// All that stands in the way of a freeze.
+struct Obstacles {
+  static constexpr MessageType kType = MessageType::kObstacles;
+  struct Entry {
+    std::int32_t vpid = 0;
+    std::string object;
+    std::string reason;
+    template <typename Archive>
+    void serialize(Archive& archive) {
+      archive(vpid, object, reason);
+    }
+  };
+  std::vector<Entry> entries;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(entries);
   }
 };
 

@@ -109,6 +109,22 @@ std::string runtime_path() {
   return without_trailing_slashes(base) + "/beam";
 }
 
+Result<std::string> absolute_path(const std::string& path) {
+  if (path.empty()) {
+    return Error(ENOENT, "''");
+  }
+  std::error_code fault;
+  auto absolute = std::filesystem::absolute(path, fault);
+  if (fault) {
+    return Error(fault.value(), path);
+  }
+  std::string text = absolute.lexically_normal().string();
+  while (text.size() > 1 && text.back() == '/') {
+    text.pop_back();
+  }
+  return text;
+}
+
 Result<UniqueFd> make_private_directory(const std::string& path) {
   BEAM_TRY(make_with_parents(path));
   return check_private(path);

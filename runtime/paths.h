@@ -16,6 +16,9 @@ Result<std::string> home_path();
 // ${XDG_RUNTIME_DIR:-/tmp/beam-$UID}/beam. Touches nothing.
 std::string runtime_path();
 
+// `path` as it is from any working directory; empty names are refused.
+Result<std::string> absolute_path(const std::string& path);
+
 // Makes `path` with its missing parents (0700) and checks it as above.
 Result<UniqueFd> make_private_directory(const std::string& path);
 // Checks an existing one; ENOENT when there is none.

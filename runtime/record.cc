@@ -1,6 +1,8 @@
 #include "runtime/record.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,9 +19,11 @@
 #include "runtime/file_io.h"
 #include "runtime/json.h"
 #include "runtime/paths.h"
+#include "runtime/record_json.h"
 #include "runtime/sandbox_name.h"
 
 namespace beam::runtime {
+
 namespace {
 
 constexpr const char* kRecordFile = "sandbox.json";
@@ -34,8 +38,18 @@ Result<std::string> current_boot_id() {
   return text;
 }
 
-Json to_json(const SandboxRecord& record) {
+// Removes a directory that no record store shows any more. What can't be removed stays hidden and is tried again by
+// prune.
+void remove_tree(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+}  // namespace
+
+Json record_to_json(const SandboxRecord& record) {
   return Json{{"version", 1},
+              {"id", record.id},
               {"name", record.name},
               {"group", record.group},
               {"workstation", record.workstation},
@@ -55,6 +69,7 @@ Json to_json(const SandboxRecord& record) {
 
 SandboxRecord record_from_json(const Json& json) {
   SandboxRecord record;
+  record.id = json.value("id", std::string());
   json.at("name").get_to(record.name);
   json.at("group").get_to(record.group);
   json.at("workstation").get_to(record.workstation);
@@ -73,14 +88,18 @@ SandboxRecord record_from_json(const Json& json) {
   return record;
 }
 
-// Removes a directory that no record store shows any more. What can't be removed stays hidden and is tried again by
-// prune.
-void remove_tree(const std::string& path) {
-  std::error_code ignored;
-  std::filesystem::remove_all(path, ignored);
+std::string generate_id() {
+  std::array<unsigned char, 16> bytes{};
+  // Never short for so few bytes (getrandom(2)).
+  (void)::getrandom(bytes.data(), bytes.size(), 0);
+  std::string id;
+  for (const unsigned char byte : bytes) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    id += kDigits[byte >> 4U];
+    id += kDigits[byte & 15U];
+  }
+  return id;
 }
-
-}  // namespace
 
 std::int64_t now_ms() {
   struct timespec now {};
@@ -156,7 +175,7 @@ Result<> RecordStore::add(const SandboxRecord& record) const {
   if (::mkdtemp(staging.data()) == nullptr) {
     return Error::from_errno(staging + ": cannot create");
   }
-  auto written = write_file(staging + "/" + kRecordFile, dump(to_json(record)) + "\n");
+  auto written = write_file(staging + "/" + kRecordFile, dump(record_to_json(record)) + "\n");
   if (!written.ok()) {
     remove_tree(staging);
     return std::move(written).error();
@@ -168,6 +187,49 @@ Result<> RecordStore::add(const SandboxRecord& record) const {
     return Error(code, "sandbox " + record.name);
   }
   return success();
+}
+
+Result<std::string> RecordStore::replace(const SandboxRecord& record) const {
+  // Two thaws of one image must not take each other's record for the old one.
+  const UniqueFd lock(::open(sandboxes_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) {
+    return Error::from_errno(sandboxes_ + ": cannot lock");
+  }
+  BEAM_TRY_ASSIGN(const SandboxRecord old, load(record.name));
+  if (old.id.empty() || old.id != record.id || running(old)) {
+    return Error(EEXIST, "sandbox " + record.name);
+  }
+  const auto end = end_of(old.name);
+  std::string aside = sandboxes_ + "/.old-XXXXXX";
+  if (::mkdtemp(aside.data()) == nullptr) {
+    return Error::from_errno(aside + ": cannot create");
+  }
+  if (::rename(directory(old.name).c_str(), aside.c_str()) != 0) {
+    auto error = Error::from_errno("sandbox " + old.name + ": cannot replace");
+    ::rmdir(aside.c_str());
+    return error;
+  }
+  auto added = add(record);
+  if (!added.ok()) {
+    restore_replaced(old.name, aside);
+    return std::move(added).error();
+  }
+  if (end && !end->image.empty()) {
+    for (const char* log : {kStdoutLog, kStderrLog}) {
+      // One that isn't there has nothing to go on with.
+      (void)::link((aside + "/" + log).c_str(), file(record.name, log).c_str());
+    }
+  }
+  return aside;
+}
+
+void RecordStore::drop_replaced(const std::string& aside) const {
+  remove_tree(aside);
+}
+
+void RecordStore::restore_replaced(const std::string& name, const std::string& aside) const {
+  // Its place may be taken meanwhile by another sandbox of the name: then prune removes it.
+  ::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, directory(name).c_str(), RENAME_NOREPLACE);
 }
 
 Result<> RecordStore::finish(const std::string& name, const SandboxEnd& end) const {

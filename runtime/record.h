@@ -27,6 +27,7 @@ struct ProcessIdentity {
 };
 
 struct SandboxRecord {
+  std::string id;  // of the sandbox over all its freezes and thaws; random
   std::string name;
   std::string group;
   std::string workstation;
@@ -69,6 +70,12 @@ class RecordStore {
 
   // EEXIST when the name is taken.
   Result<> add(const SandboxRecord& record) const;
+  // The same where the name belongs to this very sandbox, which runs no more: its record makes room. The log of a
+  // frozen one goes on. Returns where the old record is kept until drop_replaced() or restore_replaced(). EEXIST: the
+  // name is another's, or the sandbox runs.
+  Result<std::string> replace(const SandboxRecord& record) const;
+  void drop_replaced(const std::string& aside) const;
+  void restore_replaced(const std::string& name, const std::string& aside) const;
   Result<> finish(const std::string& name, const SandboxEnd& end) const;
   // Renames the directory aside first, so that a sandbox is there as a whole or not at all.
   Result<> remove(const std::string& name) const;
@@ -91,5 +98,7 @@ class RecordStore {
 };
 
 [[nodiscard]] std::int64_t now_ms();
+// A new SandboxRecord.id.
+[[nodiscard]] std::string generate_id();
 
 }  // namespace beam::runtime

@@ -141,6 +141,12 @@ Result<> Session::dispatch(Frame& frame) {
       send_last(Done{});
       return success();
     }
+    case MessageType::kFreeze: {
+      BEAM_TRY_ASSIGN(const auto request, frame.as<FreezeRequest>());
+      return supervisor_.freeze(*this, request);
+    }
+    case MessageType::kCheck:
+      return supervisor_.check(*this);
     case MessageType::kInput: {
       BEAM_TRY_ASSIGN(const auto input, frame.as<Input>());
       if (console_) {

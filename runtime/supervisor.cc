@@ -25,6 +25,8 @@ namespace beam::runtime {
 namespace {
 
 constexpr int kBeamFailed = 125;
+constexpr int kExitFrozen = 85;
+constexpr int kImageDamaged = 5;
 constexpr unsigned kNameAttempts = 32;
 
 Failed failed(int exit_status, const Error& error) {
@@ -81,7 +83,13 @@ void Supervisor::main(RunConfig config, RecordStore store, UniqueFd session_sock
     self.command_session_ = session;
     const auto started = self.start(session);
     if (!started.ok()) {
-      self.abandon_launch(failed(kBeamFailed, started.error()));
+      int status = kBeamFailed;
+      if (self.config_.thaw) {
+        status = started.error().code() == migrate::kDamaged ? kImageDamaged
+                 : self.config_.record.detached              ? 1
+                                                             : kBeamFailed;
+      }
+      self.abandon_launch(failed(status, started.error()));
     }
     session->start();
     session.reset();
@@ -114,7 +122,7 @@ Result<> Supervisor::start(const std::shared_ptr<Session>& session) {
       stop();
     }
   });
-  return start_command(session);
+  return config_.thaw ? thaw(session) : start_command(session);
 }
 
 Result<> Supervisor::listen() {
@@ -146,6 +154,18 @@ Result<> Supervisor::add_record() {
     if (added.error().code() != EEXIST) {
       return std::move(added).error();
     }
+    if (!generated && config_.thaw) {
+      auto replaced = store_.replace(record);
+      if (replaced.ok()) {
+        recorded_ = true;
+        replaced_record_ = std::move(*replaced);
+        return success();
+      }
+      if (replaced.error().code() != EEXIST) {
+        return std::move(replaced).error();
+      }
+      return Error(0, record.name + ": the name is in use").remedy("thaw it under another: --name NEW");
+    }
     if (!generated) {
       return Error(0, record.name + ": the name is in use")
           .remedy("choose another, or remove that sandbox: beam rm " + record.name);
@@ -157,6 +177,20 @@ Result<> Supervisor::add_record() {
   return Error(0, store_.home() + ": no free name found").remedy("name the sandbox with --name, or run: beam prune");
 }
 
+// The caller's streams, or a detached sandbox's.
+Result<StreamSources> Supervisor::take_streams() {
+  StreamSources sources;
+  if (config_.record.detached) {
+    BEAM_TRY_ASSIGN(sources, detached_streams(store_, config_.record.name, config_.keep_stdin));
+    stdin_keeper_ = std::move(sources.stdin_keeper);
+    // Whoever waits for the end of the caller's streams must not wait for the sandbox.
+    caller_streams_ = {};
+  } else {
+    sources.streams = std::move(caller_streams_);
+  }
+  return sources;
+}
+
 Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   const SandboxRecord& record = config_.record;
   std::shared_ptr<Console> console;
@@ -164,16 +198,9 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     BEAM_TRY_ASSIGN(console, Console::open(io_, config_.streams));
   }
   StreamSources sources;
-  if (record.detached) {
-    BEAM_TRY_ASSIGN(sources, detached_streams(store_, record.name, config_.keep_stdin));
-    stdin_keeper_ = std::move(sources.stdin_keeper);
-    // Whoever waits for the end of the caller's streams must not wait for the sandbox.
-    caller_streams_ = {};
-    if (console) {
-      console->set_log(sources.streams[1].release());
-    }
-  } else {
-    sources.streams = std::move(caller_streams_);
+  BEAM_TRY_ASSIGN(sources, take_streams());
+  if (record.detached && console) {
+    console->set_log(sources.streams[1].release());
   }
   BEAM_TRY(connect_terminal(sources.streams, config_.streams.terminal_mask, console ? console->slave() : -1));
 
@@ -228,7 +255,8 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     return std::move(spawned).error();
   }
   command_root_ = spawned->pid;
-  jobs_[command_root_] = Job{command_root_, command_root_, console};
+  jobs_[command_root_] = Job{command_root_, command_root_, console, false, {}};
+  stream_names_ = stand_ins(sources.streams, config_.streams.terminal_mask);
   session->follow(command_root_, console, false);
   if (own_init) {
     command_executed();
@@ -246,6 +274,7 @@ void Supervisor::read_report() {
                        if (!launch_failure_) {
                          command_executed();
                        }
+                       run_deferred();
                        finish();
                        return;
                      }
@@ -305,7 +334,12 @@ void Supervisor::accept() {
 }
 
 Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<UniqueFd> fds) {
-  if (command_status_ || launch_failure_ || !engine_) {
+  if (busy_) {
+    defer(session, [this, request = std::move(request), fds = std::make_shared<std::vector<UniqueFd>>(std::move(fds))](
+                       Session& later) mutable { return exec(later, std::move(request), std::move(*fds)); });
+    return success();
+  }
+  if (ending()) {
     return Error(0, config_.record.name + ": is ending");
   }
   if (request.argv.empty()) {
@@ -362,7 +396,8 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
     }
     return success();
   }
-  jobs_[spawned->pid] = Job{spawned->pid, spawned->pid, console};
+  Job& job = jobs_[spawned->pid] = Job{spawned->pid, spawned->pid, console, false, {}};
+  job.streams = stand_ins(streams, request.streams.terminal_mask);
   session.follow(spawned->pid, console, false);
   session.send(Started{config_.record.name, spawned->pid.value()});
   return success();
@@ -544,13 +579,17 @@ void Supervisor::exited(VirtualPid pid, int wait_status) {
   }
   for (const auto& session : std::list(sessions_)) {
     if (session->followed() == pid) {
-      session->send_last(Ended{exit_status_of(wait_status), ""});
+      session->send_last(end_message(exit_status_of(wait_status)));
     }
   }
 }
 
+Ended Supervisor::end_message(int exit_status) const {
+  return frozen_image_ ? Ended{kExitFrozen, *frozen_image_} : Ended{exit_status, ""};
+}
+
 void Supervisor::finish() {
-  if (!empty_ || ended_ || (!command_status_ && !launch_failure_)) {
+  if (!empty_ || ended_ || busy_ || (!command_status_ && !launch_failure_)) {
     return;
   }
   if (report_) {
@@ -558,16 +597,19 @@ void Supervisor::finish() {
     return;
   }
   const std::string& name = config_.record.name;
-  ended_ = Ended{command_status_.value_or(kBeamFailed), ""};
+  ended_ = end_message(command_status_.value_or(kBeamFailed));
   if (const auto job = jobs_.find(command_root_); job != jobs_.end() && job->second.console) {
     job->second.console->drain();
   }
   if (recorded_) {
     const auto kept = launch_failure_ || config_.record.remove_at_end
                           ? store_.remove(name)
-                          : store_.finish(name, SandboxEnd{ended_->exit_status, "", now_ms()});
+                          : store_.finish(name, SandboxEnd{ended_->exit_status, ended_->image, now_ms()});
     if (!kept.ok()) {
       BEAM_LOG_ERROR(kRuntime, "record of {}: {}", name, kept.error().message());
+    }
+    if (!replaced_record_.empty()) {
+      store_.restore_replaced(name, replaced_record_);
     }
   }
   if (listener_) {
@@ -577,6 +619,8 @@ void Supervisor::finish() {
   for (const auto& session : std::list(sessions_)) {
     if (launch_failure_ && session == command_session_) {
       session->send_last(*launch_failure_);
+    } else if (session == freezer_session_) {
+      session->send_last(freezer_reply_);
     } else if (session->waits_for_end()) {
       session->send_last(*ended_);
     } else {
@@ -584,6 +628,7 @@ void Supervisor::finish() {
     }
   }
   command_session_.reset();
+  freezer_session_.reset();
   stop_when_told();
 }
 

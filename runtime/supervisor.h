@@ -11,16 +11,20 @@
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/signal_set.hpp>
+#include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "interpose/engine.h"
+#include "migrate/freeze.h"
 #include "runtime/console.h"
 #include "runtime/init_protocol.h"
 #include "runtime/messages.h"
@@ -29,8 +33,18 @@
 namespace beam::runtime {
 
 class Session;
+struct StreamSources;
 
-// What `beam run` asks for.
+// What `beam thaw` asks for beside it.
+struct ThawConfig {
+  std::string image;  // absolute
+  bool force = false;
+  VirtualPid root;  // as in SandboxDescription
+  VirtualPid target;
+  bool stopped = false;
+};
+
+// What `beam run` or `beam thaw` asks for.
 struct RunConfig {
   SandboxRecord record;  // an empty name: generate one
   std::string executable;
@@ -41,6 +55,7 @@ struct RunConfig {
   bool trace = false;
   std::vector<std::string> trace_classes;
   UniqueFd trace_file;  // none: stderr
+  std::optional<ThawConfig> thaw;
 };
 
 class Supervisor : public interpose::Observer {
@@ -63,6 +78,8 @@ class Supervisor : public interpose::Observer {
   void forward(Session& session, const Forward& message);
   void resume(Session& session, const Resume& message);
   void stop();
+  Result<> freeze(Session& session, const FreezeRequest& request);
+  Result<> check(Session& session);
   [[nodiscard]] const SandboxRecord& record() const { return config_.record; }
   [[nodiscard]] const std::optional<Ended>& ended() const { return ended_; }
   void forget(Session& session);
@@ -74,6 +91,7 @@ class Supervisor : public interpose::Observer {
     VirtualPid target;  // what signals are for: COMMAND, or root itself
     std::shared_ptr<Console> console;
     bool stopped = false;
+    std::array<UniqueFd, 3> streams;  // what stands for those that it was started with (stand_ins)
   };
 
   Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd, 3> caller_streams);
@@ -84,6 +102,7 @@ class Supervisor : public interpose::Observer {
   Result<> add_record();
   Result<> open_logs();
   Result<> start_command(const std::shared_ptr<Session>& session);
+  Result<StreamSources> take_streams();
   void read_report();
   void command_executed();
   void abandon_launch(Failed failure);
@@ -95,6 +114,20 @@ class Supervisor : public interpose::Observer {
   void inherit(interpose::SpawnRequest& request) const;
   void finish();
   void stop_when_told();
+  // What a client that waits for the end of process or sandbox hears.
+  [[nodiscard]] Ended end_message(int exit_status) const;
+
+  // supervisor_freeze.cc
+  Result<> thaw(const std::shared_ptr<Session>& session);
+  [[nodiscard]] bool ending() const;
+  [[nodiscard]] migrate::FreezeOptions freeze_options() const;
+  void frozen(const Result<migrate::FreezeReport>& result, const Obstacles& obstacles, bool keep_running,
+              const std::shared_ptr<Session>& session);
+  // Runs `work` beside the main thread and `done` on it. While it is busy so, requests that need the event thread,
+  // which such work holds, are deferred.
+  void work_aside(std::function<void()> work, std::function<void()> done);
+  void defer(Session& session, std::function<Result<>(Session&)> request);
+  void run_deferred();
 
   RunConfig config_;
   RecordStore store_;
@@ -117,9 +150,21 @@ class Supervisor : public interpose::Observer {
   std::optional<Ended> ended_;
   bool empty_ = false;
   bool recorded_ = false;
+  std::string replaced_record_;           // RecordStore::replace
+  std::array<UniqueFd, 3> stream_names_;  // what stands for COMMAND's streams (stand_ins)
+  bool busy_ = false;
+  std::thread worker_;
+  std::deque<std::function<void()>> deferred_;
+  std::optional<std::string> frozen_image_;  // the sandbox ends because it is there
+  std::shared_ptr<Session> freezer_session_;
+  Frozen freezer_reply_;
   // Last, so that its threads end before anything that they post to.
   std::unique_ptr<interpose::Engine> engine_;
 };
+
+// Descriptors by which a freeze knows streams again, without keeping open those whose other end is somebody's. Not
+// those of `terminal_mask`.
+[[nodiscard]] std::array<UniqueFd, 3> stand_ins(const std::array<UniqueFd, 3>& streams, unsigned terminal_mask);
 
 // The exit status that a shell shows for a waitpid(2) status.
 [[nodiscard]] int exit_status_of(int wait_status);

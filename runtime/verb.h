@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "runtime/record.h"
 
 namespace beam::runtime {
@@ -30,15 +31,20 @@ struct Verb {
 std::span<const Verb> verbs();
 
 int verb_attach(const std::vector<std::string>& arguments);
+int verb_check(const std::vector<std::string>& arguments);
 int verb_doctor(const std::vector<std::string>& arguments);
 int verb_exec(const std::vector<std::string>& arguments);
+int verb_freeze(const std::vector<std::string>& arguments);
 int verb_kill(const std::vector<std::string>& arguments);
 int verb_logs(const std::vector<std::string>& arguments);
 int verb_prune(const std::vector<std::string>& arguments);
 int verb_ps(const std::vector<std::string>& arguments);
 int verb_rm(const std::vector<std::string>& arguments);
 int verb_run(const std::vector<std::string>& arguments);
+int verb_show(const std::vector<std::string>& arguments);
+int verb_thaw(const std::vector<std::string>& arguments);
 int verb_tree(const std::vector<std::string>& arguments);
+int verb_verify(const std::vector<std::string>& arguments);
 int verb_version(const std::vector<std::string>& arguments);
 int verb_wait(const std::vector<std::string>& arguments);
 
@@ -86,7 +92,10 @@ int fail_lookup(const std::string& word, const Error& error, int no_such = kExit
 // Says that a sandbox couldn't be reached; returns `status`.
 int fail_connect(const std::string& name, const Error& error, int status = kExitFailed);
 
-// Prints one JSON document on stdout.
+// Prints one JSON document, or other text, and a newline on stdout.
 int print_document(const std::string& text);
+// The rest of a verb that leaves a new sandbox in the background: prints its NAME once it runs. `failed`: the status
+// when Beam itself failed.
+int finish_detached(UniqueFd socket, int failed);
 
 }  // namespace beam::runtime

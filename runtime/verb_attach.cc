@@ -34,8 +34,8 @@ int verb_attach(const std::vector<std::string>& arguments) {
   }
   Foreground foreground(std::move(channel).value(), std::move(terminal), streams, signals);
   // The status of what ran is for `run` and `wait` to tell; that this verb did its work is another matter.
-  foreground.run();
-  return foreground.failed() ? kExitFailed : kExitDone;
+  const int status = foreground.run();
+  return foreground.failed() ? kExitFailed : foreground.frozen() ? status : kExitDone;
 }
 
 }  // namespace beam::runtime

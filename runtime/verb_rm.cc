@@ -97,7 +97,8 @@ int verb_prune(const std::vector<std::string>& arguments) {
   }
   int status = kExitDone;
   for (const auto& record : store->all()) {
-    if (store->running(record)) {
+    const auto end = store->end_of(record.name);
+    if (store->running(record) || (end && !end->image.empty())) {
       continue;
     }
     if (const auto result = remove(*store, record); !result.ok()) {

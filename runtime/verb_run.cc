@@ -106,6 +106,7 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
       return Error(0, "--env '" + entry + "': has no variable name; use K=V");
     }
   }
+  record.id = generate_id();
   record.name = options.name;
   record.group = options.group;
   record.host_name = options.hostname;
@@ -122,21 +123,6 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
     config.trace_classes = split(options.trace);
   }
   return config;
-}
-
-// The first message is enough: the process runs on without this one.
-int finish_detached(UniqueFd socket) {
-  Channel channel(std::move(socket));
-  const auto frame = channel.receive();
-  if (!frame.ok()) {
-    return fail(kExitBeamFailed, frame.error().message());
-  }
-  if (const auto started = frame->as<Started>(); started.ok()) {
-    const auto written = write_all(STDOUT_FILENO, started->name + "\n");
-    return written.ok() ? kExitDone : fail(kExitBeamFailed, "stdout: " + written.error().message());
-  }
-  const auto failure = frame->as<Failed>();
-  return failure.ok() ? fail(failure->exit_status, failure->message) : fail(kExitBeamFailed, failure.error().message());
 }
 
 }  // namespace
@@ -184,7 +170,8 @@ int verb_run(const std::vector<std::string>& arguments) {
       config->record.terminal = true;
     }
     auto socket = Supervisor::launch(std::move(config).value(), std::move(store).value(), signals.inherited());
-    return socket.ok() ? finish_detached(std::move(socket).value()) : fail(kExitBeamFailed, socket.error().message());
+    return socket.ok() ? finish_detached(std::move(socket).value(), kExitBeamFailed)
+                       : fail(kExitBeamFailed, socket.error().message());
   }
   auto terminal = Terminal::find();
   config->streams = plan_streams(terminal, options.tty);

@@ -17,6 +17,11 @@ constexpr std::array kVerbs = {
     Verb{"wait", "Wait for the end of a sandbox and end with its exit status", verb_wait},
     Verb{"rm", "Remove sandboxes that have ended", verb_rm},
     Verb{"prune", "Remove all sandboxes that have ended", verb_prune},
+    Verb{"check", "Say what in a sandbox could not be frozen", verb_check},
+    Verb{"freeze", "Freeze a sandbox to an image", verb_freeze},
+    Verb{"thaw", "Make a frozen sandbox again from its image", verb_thaw},
+    Verb{"show", "Show what is in an image", verb_show},
+    Verb{"verify", "Check an image", verb_verify},
     Verb{"doctor", "Say what this workstation offers and what that costs", verb_doctor},
     Verb{"version", "Print the version", verb_version},
 };

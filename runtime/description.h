@@ -1,0 +1,40 @@
+// What an image says of the sandbox that it is of, beside its processes (Manifest.sandbox): what a thaw needs to
+// supervise it as the `beam run` that it came from did.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "migrate/image.h"
+
+namespace beam::runtime {
+
+struct SandboxDescription {
+  std::string id;
+  std::string name;
+  std::string group;
+  std::string host_name;
+  std::string working_directory;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;  // of COMMAND, which `beam exec` starts from
+  std::uint32_t umask = 022;
+  bool keep_stdin = false;
+  bool terminal = false;
+  std::int32_t root = 0;    // the process whose end is the end of the sandbox
+  std::int32_t target = 0;  // COMMAND
+  bool stopped = false;     // COMMAND was stopped, as by SIGTSTP
+};
+
+// kDamaged: the image doesn't say.
+[[nodiscard]] Result<SandboxDescription> describe(const migrate::Image& image);
+
+}  // namespace beam::runtime
+
+namespace beam::migrate {
+
+BEAM_STATE(runtime::SandboxDescription, 1, id, name, group, host_name, working_directory, command, environment, umask,
+           keep_stdin, terminal, root, target, stopped)
+
+}  // namespace beam::migrate

@@ -1,0 +1,102 @@
+// beam freeze: a sandbox into an image.
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "runtime/client.h"
+#include "runtime/file_io.h"
+#include "runtime/obstacles.h"
+#include "runtime/paths.h"
+#include "runtime/verb.h"
+
+namespace beam::runtime {
+namespace {
+
+struct FreezeOptions {
+  std::string name;
+  std::string image;
+  bool keep_running = false;
+};
+
+void declare(CLI::App& app, FreezeOptions& options) {
+  app.add_option("NAME", options.name, "The sandbox")->required();
+  app.add_option("-o,--output", options.image, "The directory to make (default: images/NAME-TIME in the home)")
+      ->type_name("IMAGE");
+  app.add_flag("--keep-running", options.keep_running, "Let the sandbox go on afterwards instead of ending it");
+}
+
+// A name that nothing has yet; the supervisor has the last word.
+Result<std::string> default_image(const RecordStore& store, const std::string& name) {
+  const std::string directory = store.home() + "/images";
+  BEAM_TRY(make_private_directory(directory));
+  const std::time_t now = ::time(nullptr);
+  struct tm parts {};
+  ::localtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &parts);
+  const std::string stem = directory + "/" + name + "-" + text.data();
+  std::string path = stem;
+  for (int i = 2; ::access(path.c_str(), F_OK) == 0 || ::access((path + ".partial").c_str(), F_OK) == 0; ++i) {
+    path = stem + "-" + std::to_string(i);
+  }
+  return path;
+}
+
+int refused(const std::string& name, const Obstacles& obstacles) {
+  for (const auto& obstacle : obstacles.entries) {
+    say(describe(name, obstacle));
+  }
+  return kExitNotFreezable;
+}
+
+}  // namespace
+
+int verb_freeze(const std::vector<std::string>& arguments) {
+  VerbLine line("freeze", "Freezes a sandbox to an image and ends its processes; prints where the image is.",
+                "[OPTIONS] NAME", kExitUsage);
+  FreezeOptions options;
+  declare(line.app(), options);
+  if (const auto done = line.parse(arguments)) {
+    return *done;
+  }
+  const auto store = RecordStore::open();
+  if (!store.ok()) {
+    return fail(kExitFailed, store.error().message());
+  }
+  const auto record = find_sandbox(*store, options.name);
+  if (!record.ok()) {
+    return fail_lookup(options.name, record.error());
+  }
+  auto channel = connect(*store, *record);
+  if (!channel.ok()) {
+    return fail_connect(options.name, channel.error());
+  }
+  auto image = options.image.empty() ? default_image(*store, record->name) : absolute_path(options.image);
+  if (!image.ok()) {
+    return fail(kExitFailed, image.error().message());
+  }
+  auto sent = channel->send(FreezeRequest{*image, options.keep_running});
+  if (sent.ok()) {
+    sent = channel->flush_all();
+  }
+  const auto frame = sent.ok() ? channel->receive() : Result<Frame>(sent.error());
+  if (!frame.ok()) {
+    return fail(kExitFailed, record->name + ": " + frame.error().message());
+  }
+  if (frame->type == MessageType::kObstacles) {
+    const auto obstacles = frame->as<Obstacles>();
+    return obstacles.ok() ? refused(record->name, *obstacles) : fail(kExitFailed, obstacles.error().message());
+  }
+  if (frame->type == MessageType::kFailed) {
+    const auto failure = frame->as<Failed>();
+    return fail(kExitFailed, failure.ok() ? failure->message : failure.error().message());
+  }
+  if (const auto frozen = frame->as<Frozen>(); !frozen.ok()) {
+    return fail(kExitFailed, record->name + ": " + frozen.error().message());
+  }
+  return print_document(*image);
+}
+
+}  // namespace beam::runtime
