@@ -46,7 +46,8 @@ BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite, NAMES_A_PID, ClockName cloc
   return with_clock(call, clock.value);
 }
 // The workstation's administration. Whom the kernel refuses anyway is told so by it, what is wrong first.
-BEAM_SYSCALL(clock_settime, Strategy::kRewrite, ClockName clock, RemotePtr<timespec>) {
+BEAM_SYSCALL_DECLARE_(clock_settime, Strategy::kRewrite, TrapWhen{}, Support::kRefused,
+                      "the workstation's administration", ClockName clock, RemotePtr<timespec>) {
   return may_have_capabilities() ? Rewrite::error(EPERM) : with_clock(call, clock.value);
 }
 BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, ClockName clock, OutPtr<timespec>) {

@@ -1,9 +1,13 @@
 // Calls that no sandbox gets, each with the errno that a kernel without the feature or the permission gives, so that
 // programs fall back as they do there.
+#include <linux/nsfs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
 
 #include <cerrno>
 
+#include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
@@ -35,7 +39,7 @@ const ListRegistration kDenied{
     DENY(add_key, ENOSYS, "keyrings are the workstation's"),
     DENY(request_key, ENOSYS, "keyrings are the workstation's"),
     DENY(keyctl, ENOSYS, "keyrings are the workstation's"),
-    DENY_ROOT(setns, EPERM, "views are kept in user space"),
+
     DENY_ROOT(mount, EPERM, "views are kept in user space"),
     DENY_ROOT(umount2, EPERM, "views are kept in user space"),
     DENY_ROOT(pivot_root, EPERM, "views are kept in user space"),
@@ -101,6 +105,24 @@ BEAM_SYSCALL_WHEN(unshare, Strategy::kAnswer, (TrapWhen{{is_not(0, 0, kNamespace
   }
   const bool alone = call.caller.process->threads == 1;
   return Answer::error((flags & (CLONE_NEWUSER | kOfOneThread)) != 0 && !alone ? EINVAL : EPERM);
+}
+
+// Somebody's own user namespaces outside would open to a descriptor of theirs, so it is not left to the kernel.
+BEAM_SYSCALL_DECLARE_(setns, Strategy::kAnswer, TrapWhen{}, Support::kRefused, "views are kept in user space",
+                      GuestFd fd, int type) {
+  constexpr long kNamespaceFiles = 0x6e736673;  // NSFS_MAGIC, linux/magic.h
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  struct statfs system {};
+  if (!copy || ::fstatfs(copy.get(), &system) != 0) {
+    return Answer::error(copy ? errno : -error);
+  }
+  if (system.f_type == kNamespaceFiles) {
+    const int own = ::ioctl(copy.get(), NS_GET_NSTYPE);
+    return Answer::error(type != 0 && own != type ? EINVAL : EPERM);
+  }
+  const bool known = type != 0 && (static_cast<std::uint64_t>(type) & ~kNamespaces) == 0;
+  return Answer::error(known && pid_of_pidfd(copy.get()).ok() ? EPERM : EINVAL);
 }
 
 }  // namespace

@@ -146,6 +146,7 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
     return Rewrite::error(ENOSYS);  // no agent in this address space: programs fall back to clone
   }
   call.set_arg(*progress, 0, copy);
+  call.set_arg(*progress, 1, size);
   return Rewrite::until_exit(std::move(progress));
 }
 

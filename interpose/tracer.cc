@@ -380,6 +380,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     task->call.reset();
   }
   task->escalated.store(-1, std::memory_order_relaxed);
+  task->escalated_to_pass = false;
   task->settid_address = 0;
   if (task->mask_after_call) {
     tracee.set_signal_mask(*task->mask_after_call);
@@ -413,7 +414,9 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
   const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
-  const bool to_pass = std::exchange(task.escalated_to_pass, false);
+  // Not a call of a signal handler that came in between.
+  const bool restarted = static_cast<long>(regs->orig_rax) == task.escalated.load(std::memory_order_relaxed);
+  const bool to_pass = restarted && std::exchange(task.escalated_to_pass, false);
   if (declaration == nullptr || (declaration->rewrite == nullptr && !answered && !to_pass)) {
     resume(task, std::move(tracee));
     return;
