@@ -199,6 +199,12 @@ class FreshStack {
 
 }  // namespace
 
+std::optional<std::uint64_t> find_in_auxiliary_vector(const GuestMemory& memory, std::uint64_t initial_stack,
+                                                      std::uint64_t type) {
+  const auto found = FreshStack(memory, initial_stack).find(type);
+  return found ? std::optional(found->second) : std::nullopt;
+}
+
 std::uint64_t kernel_vdso_syscall_offset() {
   return kernel_vdso().syscall_instruction;
 }

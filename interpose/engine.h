@@ -20,6 +20,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -40,6 +41,8 @@ class Observer {
 };
 
 struct EngineOptions {
+  // The mount view; none: paths are the workstation's.
+  std::optional<rootfs::ViewOptions> view;
   std::string host_name;  // what uname(2) shows; empty: the workstation's own
   int trace_fd = -1;      // where --trace lines go; not owned; -1: no trace
   // Where the private directory of /proc's listings is made; empty: $XDG_RUNTIME_DIR, /dev/shm or /tmp.

@@ -6,11 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 
 #include "base/check.h"
 #include "interpose/agent/layout.h"
+#include "interpose/shifted_clocks.h"
 
 namespace beam::interpose {
 namespace {
@@ -19,7 +21,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  explicit FilterBuilder(const SyscallTable& table) : table_(table) {}
+  FilterBuilder(const SyscallTable& table, SandboxTraits traits) : table_(table), traits_(traits) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -47,12 +49,16 @@ class FilterBuilder {
     const SyscallDeclaration* call;  // null: unknown to this table
   };
 
-  static bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) {
+  [[nodiscard]] Strategy strategy_of(const SyscallDeclaration& call) const {
+    return call.view_only && !traits_.has_view ? Strategy::kAllow : call.strategy;
+  }
+
+  bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && a->deny_only_root == b->deny_only_root &&
-           a->trap_when.empty() && b->trap_when.empty();
+    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno &&
+           a->deny_only_root == b->deny_only_root && a->trap_when.empty() && b->trap_when.empty();
   }
 
   void collect_ranges() {
@@ -89,7 +95,7 @@ class FilterBuilder {
       emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
       return;
     }
-    switch (call->strategy) {
+    switch (strategy_of(*call)) {
       case Strategy::kAllow:
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
         return;
@@ -105,6 +111,11 @@ class FilterBuilder {
     }
     auto& jumps = call->strategy == Strategy::kAnswer ? notify_jumps_ : trace_jumps_;
     for (const Conjunction& tests : call->trap_when) {
+      const bool for_shifted =
+          std::any_of(tests.begin(), tests.end(), [](const ArgTest& test) { return test.arg == kShiftedClocks; });
+      if (for_shifted && !traits_.shifted_clocks) {
+        continue;
+      }
       std::vector<std::size_t> misses;
       for (const ArgTest& test : tests) {
         half(test, 0, misses);
@@ -165,6 +176,7 @@ class FilterBuilder {
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
+  const SandboxTraits traits_;
   // With no_new_privs and without namespaces of its own, the sandbox never gets a capability that its supervisor lacks.
   const bool unprivileged_ = !may_have_capabilities();
   std::vector<Range> ranges_;
@@ -184,8 +196,8 @@ bool may_have_capabilities() {
   return (data[0].permitted | data[1].permitted) != 0;
 }
 
-std::vector<sock_filter> build_filter(const SyscallTable& table) {
-  return FilterBuilder(table).build();
+std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits) {
+  return FilterBuilder(table, traits).build();
 }
 
 }  // namespace beam::interpose

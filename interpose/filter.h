@@ -13,7 +13,13 @@
 
 namespace beam::interpose {
 
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table);
+// What decides on more traps than the table alone.
+struct SandboxTraits {
+  bool shifted_clocks = false;  // its clocks are not the workstation's
+  bool has_view = false;        // its paths are resolved in a mount view
+};
+
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits = {});
 
 // Whether this process, and so what it starts, has a capability or may get one. With no_new_privs and without
 // namespaces of its own, a sandbox never gets one that its supervisor lacks.

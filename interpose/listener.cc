@@ -13,6 +13,7 @@
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/view_call.h"
 
 #ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
@@ -79,6 +80,9 @@ void ListenerPool::add(UniqueFd fd) {
 
 void ListenerPool::serve(Listener& listener) {
   const int fd = listener.fd.get();
+  if (shared_.view != nullptr) {
+    prepare_to_act();
+  }
   const SyscallTable& table = SyscallTable::instance();
   seccomp_notif notification{};
   for (;;) {

@@ -5,6 +5,7 @@
 #include "interpose/cpu_clock.h"
 #include "interpose/filter.h"
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
@@ -42,8 +43,16 @@ Rewrite with_clock(RewriteCall& call, int clock) {
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite, NAMES_A_PID, ClockName clock, OutPtr<timespec>) {
-  return with_clock(call, clock.value);
+// CLOCK_MONOTONIC 1, its RAW 4 and COARSE 6, CLOCK_BOOTTIME 7: as Beam's vDSO answers for them.
+BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite,
+                  (TrapWhen{{is_not(0, 0, kNegative)},
+                            {when_shifted(), is(0, 1)},
+                            {when_shifted(), is(0, 4)},
+                            {when_shifted(), is(0, 6)},
+                            {when_shifted(), is(0, 7)}}),
+                  ClockName clock, OutPtr<timespec> time) {
+  const std::int64_t offset = clock_offset(call.shared(), clock.value);
+  return offset != 0 ? with_sandbox_result(time.address(), offset) : with_clock(call, clock.value);
 }
 // The workstation's administration. Whom the kernel refuses anyway is told so by it, what is wrong first.
 BEAM_SYSCALL_DECLARE_(clock_settime, Strategy::kRewrite, TrapWhen{}, Support::kRefused,
@@ -53,9 +62,11 @@ BEAM_SYSCALL_DECLARE_(clock_settime, Strategy::kRewrite, TrapWhen{}, Support::kR
 BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, ClockName clock, OutPtr<timespec>) {
   return with_clock(call, clock.value);
 }
-BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID, ClockName clock, int, RemotePtr<timespec>,
-                  RemotePtr<timespec>) {
-  return with_clock(call, clock.value);
+BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite,
+                  (TrapWhen{{is_not(0, 0, kNegative)}, {when_shifted(), is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}),
+                  ClockName clock, int flags, RemotePtr<timespec>, RemotePtr<timespec>) {
+  const std::int64_t offset = (flags & TIMER_ABSTIME) != 0 ? clock_offset(call.shared(), clock.value) : 0;
+  return offset != 0 ? with_kernel_time(call, 2, offset) : with_clock(call, clock.value);
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ namespace {
   DeniedCall {                       \
     SYS_##name, #name, error, reason \
   }
-// The kernel refuses it to everybody without a capability, and says what is wrong with the arguments first.
+// The kernel refuses it to everybody without a capability, and says what is wrong with the arguments first. Not for
+// calls with a path: the kernel would look at the workstation's.
 #define DENY_ROOT(name, error, reason)     \
   DeniedCall {                             \
     SYS_##name, #name, error, reason, true \
@@ -40,31 +41,31 @@ const ListRegistration kDenied{
     DENY(request_key, ENOSYS, "keyrings are the workstation's"),
     DENY(keyctl, ENOSYS, "keyrings are the workstation's"),
 
-    DENY_ROOT(mount, EPERM, "views are kept in user space"),
-    DENY_ROOT(umount2, EPERM, "views are kept in user space"),
-    DENY_ROOT(pivot_root, EPERM, "views are kept in user space"),
+    DENY(mount, EPERM, "views are kept in user space"),
+    DENY(umount2, EPERM, "views are kept in user space"),
+    DENY(pivot_root, EPERM, "views are kept in user space"),
     DENY(open_tree, EPERM, "views are kept in user space"),
     DENY(open_tree_attr, EPERM, "views are kept in user space"),
-    DENY_ROOT(move_mount, EPERM, "views are kept in user space"),
+    DENY(move_mount, EPERM, "views are kept in user space"),
     DENY_ROOT(fsopen, EPERM, "views are kept in user space"),
     DENY_ROOT(fsconfig, EPERM, "views are kept in user space"),
     DENY_ROOT(fsmount, EPERM, "views are kept in user space"),
-    DENY_ROOT(fspick, EPERM, "views are kept in user space"),
-    DENY_ROOT(mount_setattr, EPERM, "views are kept in user space"),
+    DENY(fspick, EPERM, "views are kept in user space"),
+    DENY(mount_setattr, EPERM, "views are kept in user space"),
     DENY(open_by_handle_at, EPERM, "goes round every view of paths"),
     DENY(lsm_set_self_attr, EPERM, "the jail is the supervisor's"),
-    DENY_ROOT(acct, EPERM, "the workstation's administration"),
+    DENY(acct, EPERM, "the workstation's administration"),
     DENY_ROOT(settimeofday, EPERM, "the workstation's administration"),
 
-    DENY_ROOT(swapon, EPERM, "the workstation's administration"),
-    DENY_ROOT(swapoff, EPERM, "the workstation's administration"),
+    DENY(swapon, EPERM, "the workstation's administration"),
+    DENY(swapoff, EPERM, "the workstation's administration"),
     DENY_ROOT(reboot, EPERM, "the workstation's administration"),
     DENY_ROOT(kexec_load, EPERM, "the workstation's administration"),
     DENY_ROOT(kexec_file_load, EPERM, "the workstation's administration"),
     DENY_ROOT(init_module, EPERM, "the workstation's administration"),
     DENY_ROOT(finit_module, EPERM, "the workstation's administration"),
     DENY_ROOT(delete_module, EPERM, "the workstation's administration"),
-    DENY_ROOT(quotactl, EPERM, "the workstation's administration"),
+    DENY(quotactl, EPERM, "the workstation's administration"),
     DENY_ROOT(quotactl_fd, EPERM, "the workstation's administration"),
     DENY(syslog, EPERM, "the workstation's administration"),
     DENY_ROOT(vhangup, EPERM, "the workstation's administration"),

@@ -68,6 +68,8 @@ struct SyscallDeclaration {
   TrapWhen trap_when;
   int deny_errno = 0;
   bool deny_only_root = false;
+  // Trapped only where the sandbox has a mount view; allowed elsewhere.
+  bool view_only = false;
   // Whether the filter traps a call with these arguments.
   [[nodiscard]] bool traps(const RawArgs& args) const;
   Answer (*answer)(AnswerCall&, const RawArgs&) = nullptr;
@@ -157,6 +159,11 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   return declaration;
 }
 
+inline SyscallDeclaration of_view(SyscallDeclaration declaration) {
+  declaration.view_only = true;
+  return declaration;
+}
+
 }  // namespace detail
 
 #define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, ...)                                 \
@@ -172,6 +179,15 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
 // Trapped only when `conditions` (a TrapWhen expression, in parentheses) hold.
 #define BEAM_SYSCALL_WHEN(name, strategy, conditions, ...) \
   BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
+// Trapped only where the sandbox has a mount view.
+#define BEAM_VIEW_SYSCALL(name, ...) \
+  BEAM_VIEW_SYSCALL_WHEN(            \
+      name, TrapWhen {} __VA_OPT__(, ) __VA_ARGS__)
+#define BEAM_VIEW_SYSCALL_WHEN(name, conditions, ...)                                                        \
+  static Answer beam_sys_##name(AnswerCall& call __VA_OPT__(, ) __VA_ARGS__);                                \
+  static const SyscallRegistration beam_registration_##name(                                                 \
+      detail::of_view(detail::declare<&beam_sys_##name, Strategy::kAnswer>(SYS_##name, #name, conditions))); \
+  static Answer beam_sys_##name([[maybe_unused]] AnswerCall& call __VA_OPT__(, ) __VA_ARGS__)
 // The part of an answered call that an escalation runs on the event thread.
 #define BEAM_ESCALATED(name, ...)                                                     \
   static Rewrite beam_escalated_##name(RewriteCall& call __VA_OPT__(, ) __VA_ARGS__); \

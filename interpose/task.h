@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -47,6 +48,20 @@ struct Process {
   // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork,
   // kept by exec, as the filters are that trap them.
   std::vector<int> trapped_reads;
+  // Which calls that carry messages are trapped (message_traps.h). Kept by fork and exec likewise.
+  std::atomic<unsigned> message_traps{0};
+  // With a mount view: the umask as far as it is known (-1: to be asked of the kernel), and the root of chroot(2).
+  std::atomic<int> umask{-1};
+  [[nodiscard]] std::string view_root() const {
+    const std::lock_guard lock(root_mutex);
+    return root;
+  }
+  void set_view_root(std::string path) {
+    const std::lock_guard lock(root_mutex);
+    root = std::move(path);
+  }
+  mutable std::mutex root_mutex;
+  std::string root = "/";
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };

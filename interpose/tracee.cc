@@ -164,6 +164,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
   }
   const user_regs_struct saved = regs_;
   user_regs_struct call = injected(saved, gadget, number, args);
+  regs_changed_ = false;  // or the first step would write what was changed before over the call
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
     return gone();
   }

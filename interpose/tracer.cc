@@ -282,7 +282,10 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
     process->trapped_reads = parent.process->trapped_reads;
+    process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
+    process->umask = parent.process->umask.load();
+    process->set_view_root(parent.process->view_root());
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
     } else {
@@ -373,12 +376,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
       task = shared_.tasks.find(leader);
     }
   }
-  if (task->call != nullptr) {
-    if (task->call->traced != nullptr) {
-      shared_.trace.end(*task->call->traced, tracee.memory(), 0);
-    }
-    task->call.reset();
-  }
+  const std::unique_ptr<CallInProgress> call = std::move(task->call);
   task->escalated.store(-1, std::memory_order_relaxed);
   task->escalated_to_pass = false;
   task->settid_address = 0;
@@ -393,8 +391,14 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.dumpable_cleared = false;
   }
   const bool filtered = task->filters != nullptr;
-  process.unreadable =
-      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered) == AgentMapping::kUnreadable;
+  const AgentMapping mapping = map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered);
+  process.unreadable = mapping == AgentMapping::kUnreadable;
+  if (call != nullptr && mapping == AgentMapping::kMapped) {
+    call->executed(tracee, filtered);
+  }
+  if (call != nullptr && call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), 0);
+  }
   resume(*task, std::move(tracee));
 }
 
