@@ -51,6 +51,14 @@ struct Shared {
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
+  // Likewise setdomainname(2); empty: the workstation's.
+  [[nodiscard]] std::string domain_name() const;
+  void set_domain_name(std::string name);
+
+  // The host id for an argument of a call that the kernel then makes: what is no name of a task (0, negative) as it is,
+  // and for a name that nothing in the sandbox has one that nothing has anywhere. So it is the kernel that refuses, in
+  // its own order of checks.
+  [[nodiscard]] pid_t host_argument(pid_t virtual_pid) const;
 
   // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
   // null.
@@ -61,6 +69,7 @@ struct Shared {
  private:
   mutable std::mutex name_mutex_;
   std::string host_name_;
+  std::string domain_name_;
 };
 
 }  // namespace beam::interpose

@@ -263,7 +263,9 @@ Task& Tracer::add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps)
   process->message_traps = message_traps;
   process->space = std::make_shared<AddressSpace>();
   shared_.tasks.add_process(process);
-  return shared_.tasks.add(host, vpid, process);
+  Task& task = shared_.tasks.add(host, vpid, process);
+  task.no_new_privs = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;  // inherited, as by any child
+  return task;
 }
 
 Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
@@ -284,6 +286,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
   if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);
   }
+  task.no_new_privs = true;  // an image does not say; a program that has set it relies on it
   hold(task, std::move(tracee), 0);
   return &task;
 }

@@ -160,7 +160,6 @@ const ListRegistration kProcess{
     ALLOW(getrandom),
     ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min),
-    ALLOW(sysinfo),
     ALLOW(landlock_create_ruleset),
     ALLOW(landlock_add_rule),
     ALLOW(lsm_get_self_attr),

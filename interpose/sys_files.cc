@@ -1,6 +1,7 @@
 // Descriptors that carry process ids: fcntl(2) owners and locks, ioctl_tty(2) groups.
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -128,6 +129,18 @@ constexpr std::uint64_t kSiocspgrp = 0x8902;
 constexpr std::uint64_t kFiogetown = 0x8903;
 constexpr std::uint64_t kSiocgpgrp = 0x8904;
 
+// Only sockets know these requests (net/socket.c): 0, or an errno.
+int of_a_socket(const AnswerCall& call, GuestFd fd) {
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  struct stat status {};
+  if (!copy || ::fstat(copy.get(), &status) != 0) {
+    return copy ? errno : -error;
+  }
+  const bool path_only = (::fcntl(copy.get(), F_GETFL) & O_PATH) != 0;
+  return path_only ? EBADF : S_ISSOCK(status.st_mode) ? 0 : ENOTTY;
+}
+
 BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
                   (one_of(1,
                           {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
@@ -137,6 +150,9 @@ BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
       return Answer::error(EIO);  // as a kernel without legacy TIOCSTI answers (dev.tty.legacy_tiocsti)
     case kFiosetown:
     case kSiocspgrp: {
+      if (const int refused = of_a_socket(call, fd); refused != 0) {
+        return Answer::error(refused);
+      }
       pid_t owner = 0;
       if (call.memory().read(argument, &owner, sizeof owner) != 0) {
         return Answer::error(EFAULT);
@@ -145,6 +161,9 @@ BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
     }
     case kFiogetown:
     case kSiocgpgrp: {
+      if (const int refused = of_a_socket(call, fd); refused != 0) {
+        return Answer::error(refused);
+      }
       int error = 0;
       const UniqueFd copy = call.descriptor(fd, error);
       f_owner_ex owner{};

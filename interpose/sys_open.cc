@@ -505,7 +505,7 @@ Rewrite execute_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::siz
   return rewrite;
 }
 
-BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp) {
+BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<CString> argv, RemotePtr<void> envp) {
   (void)argv, (void)envp;
   return execute(call, kHere, path, true);
 }
@@ -513,7 +513,7 @@ BEAM_ESCALATED(execve, GuestPath path) {
   return execute_at_stop(call, kHere, path, 0, 0);
 }
 
-BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp,
+BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<CString> argv, RemotePtr<void> envp,
              AtFlags flags) {
   (void)argv, (void)envp;
   return execute(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);

@@ -87,11 +87,16 @@ struct Task {
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come
   // through the filter; -1: none. A signal handler's calls may come in between.
   std::atomic<long> escalated{-1};
+  // That call is the kernel's to do: it was handed over only for its result to be seen (--trace).
+  bool escalated_to_pass = false;
   // A signal waits until the call that it interrupted has been answered: the mask to set then
   // (interpose/interrupted.h).
   std::optional<std::uint64_t> mask_after_call;
   // The program's own filters; null: none. Changed under the table's mutex.
   std::shared_ptr<const OwnFilters> filters;
+  // What prctl(2) PR_GET_NO_NEW_PRIVS says: the program's own doing. To the kernel every task of the sandbox has it
+  // set.
+  std::atomic<bool> no_new_privs{false};
   // Of a new task: argument registers that its parent's call had changed, to be put back before it runs.
   std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid

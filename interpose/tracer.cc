@@ -66,6 +66,10 @@ bool ignores(HostPid tid, int signal) {
   }
   return ignored || signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
 }
+// The kernel does it, and the trace wants its result.
+struct PassedCall : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
 
 // Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
 // that has still to report it runs, or stands in that very call.
@@ -333,6 +337,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       const std::unique_lock lock(shared_.tasks.mutex());
       task.filters = parent.filters;
     }
+    task.no_new_privs = parent.no_new_privs.load();
     task.entry_args = clone->saved;
     if ((clone->flags & CLONE_CHILD_SETTID) != 0) {
       task.settid_address = clone->child_tid;
@@ -442,6 +447,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   }
   const std::unique_ptr<CallInProgress> call = std::move(task->call);
   task->escalated.store(-1, std::memory_order_relaxed);
+  task->escalated_to_pass = false;
   task->settid_address = 0;
   if (task->mask_after_call) {
     tracee.set_signal_mask(*task->mask_after_call);
@@ -458,6 +464,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   process.unreadable = mapping == AgentMapping::kUnreadable;
   if (call != nullptr && mapping == AgentMapping::kMapped) {
     call->executed(tracee, filtered);
+  }
+  if (call != nullptr && call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), 0);
   }
   resume(*task, std::move(tracee));
   end_vfork(process);
@@ -479,37 +488,39 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
   const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
-  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered)) {
+  // Not a call of a signal handler that came in between.
+  const bool restarted = static_cast<long>(regs->orig_rax) == task.escalated.load(std::memory_order_relaxed);
+  const bool to_pass = restarted && std::exchange(task.escalated_to_pass, false);
+  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered && !to_pass)) {
     resume(task, std::move(tracee));
     return;
   }
   const RawArgs args = raw_args(*regs);
-  const bool tracing = shared_.trace.wants(*declaration);
-  const std::uint64_t began = tracing ? Trace::now() : 0;
-  std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
+  auto traced = shared_.trace.begin(*declaration, task.vtid, tracee.memory(), args);
   RewriteCall call(*this, shared_, task, tracee);
-  Rewrite rewrite = answered ? answer_at_stop(*declaration, call, args) : declaration->rewrite(call, args);
+  Rewrite rewrite = to_pass    ? Rewrite::pass()
+                    : answered ? answer_at_stop(*declaration, call, args)
+                               : declaration->rewrite(call, args);
+  if (rewrite.kind() == Rewrite::Kind::kPass && traced != nullptr) {
+    rewrite = Rewrite::until_exit(std::make_unique<PassedCall>());
+  }
   switch (rewrite.kind()) {
     case Rewrite::Kind::kPass:
-      if (tracing) {
-        shared_.trace.passed(task.vtid, text, began);
-      }
       break;
     case Rewrite::Kind::kSkip:
       regs->orig_rax = ~0ULL;
       regs->rax = static_cast<std::uint64_t>(rewrite.value());
       tracee.set_regs_changed();
       task.escalated.store(-1, std::memory_order_release);
-      if (tracing) {
-        shared_.trace.line(task.vtid, text, rewrite.value(), {}, began);
+      if (traced != nullptr) {
+        shared_.trace.end(*traced, tracee.memory(), rewrite.value());
       }
       break;
     case Rewrite::Kind::kUntilExit:
     case Rewrite::Kind::kInAgent:
       take_over(task, rewrite.take_call());
       task.call->number = declaration->number;
-      task.call->began = began;
-      task.call->text = std::move(text);
+      task.call->traced = std::move(traced);
       pass_own_filters(task, *regs, tracee);
       break;
   }
@@ -624,9 +635,8 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
   } else {
     call->at_restart(exit);
   }
-  if (!call->text.empty()) {
-    const std::int64_t result = exit.result();
-    shared_.trace.line(task.vtid, call->text, result, result != raw ? "host " + std::to_string(raw) : "", call->began);
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), exit.result(), raw);
   }
 }
 
@@ -649,8 +659,8 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   regs->orig_rax = ~0ULL;
   tracee.set_regs_changed();
-  if (!call->text.empty()) {
-    shared_.trace.line(task.vtid, call->text, result.value_or(-513), {}, call->began);  // ERESTARTNOINTR
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), result.value_or(-513));  // ERESTARTNOINTR
   }
   task.call.reset();
 }

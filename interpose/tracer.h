@@ -48,7 +48,8 @@ class Tracer {
   Result<Task*> spawn_held(const SpawnRequest& request, VirtualPid vpid);
   void kill_all();
   // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
-  void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
+  // `to_pass`: the kernel does it, but its result is wanted.
+  void escalate(HostPid tid, long number, int listener, std::uint64_t notification, bool to_pass);
   void release_slots(Task& task, std::uint32_t slots);
   // Takes a stopped task out of a routine of the agent, if it is in one: afterwards its registers are the program's
   // own. Every use of a task's registers for more than resuming it begins with this.
