@@ -1,5 +1,5 @@
-// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by its
-// own hand, and executed.
+// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by
+// its own hand, and executed.
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/filter.h"
+#include "interpose/program.h"
 #include "interpose/tracer.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -41,13 +42,20 @@ enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors,
 
 const char* step_name(int step) {
   switch (step) {
-    case kSession: return "setsid";
-    case kTerminal: return "find the controlling terminal among the streams of";
-    case kDirectory: return "enter working directory";
-    case kDescriptors: return "set up descriptors";
-    case kPrivileges: return "set no_new_privs";
-    case kFilter: return "install the seccomp filter";
-    default: return "execute";
+    case kSession:
+      return "setsid";
+    case kTerminal:
+      return "find the controlling terminal among the streams of";
+    case kDirectory:
+      return "enter working directory";
+    case kDescriptors:
+      return "set up descriptors";
+    case kPrivileges:
+      return "set no_new_privs";
+    case kFilter:
+      return "install the seccomp filter";
+    default:
+      return "execute";
   }
 }
 
@@ -56,7 +64,7 @@ struct ChildPlan {
   const std::vector<char*>& argv;
   const std::vector<char*>& envp;
   const sock_fprog& program;
-  int control;  // a socket to the supervisor
+  int control;               // a socket to the supervisor
   std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
 };
 
@@ -120,8 +128,8 @@ struct ChildPlan {
     report_and_exit(kPrivileges);
   }
   const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-                            &plan.program);
+  long listener =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &plan.program);
   if (listener < 0) {
     report_and_exit(kFilter);
   }
@@ -175,8 +183,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   };
   // Seized with all options at once: from here on it cannot outlive the supervisor.
   if (::ptrace(PTRACE_SEIZE, pid, nullptr, kTraceOptions) != 0) {
-    return give_up(Error::from_errno("trace " + request.path)
-                       .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
+    return give_up(Error::from_errno("trace " + request.path).remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
   }
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
@@ -202,8 +209,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   if (::write(ours.get(), &go, 1) != 1) {
     return give_up(Error(ECHILD, "start " + request.path));
   }
-  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the task
-  // table know it, so that the calls of Beam's own code are not translated.
+  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the
+  // task table know it, so that the calls of Beam's own code are not translated.
   for (;;) {
     int status = 0;
     if (TEMP_FAILURE_RETRY(::waitpid(pid, &status, __WALL)) != pid) {
@@ -234,10 +241,66 @@ Task& Tracer::add_spawned(HostPid host, VirtualPid vpid) {
   return shared_.tasks.add(host, vpid, process);
 }
 
+namespace {
+
+// A first program that the workstation has by another path than the sandbox.
+struct FirstProgram : CallInProgress {
+  std::string name;
+  void at_exit(ExitCall& /*call*/) override {}
+  void executed(StoppedTracee& tracee, bool filtered) override { show_program_name(tracee, name, filtered); }
+};
+
+}  // namespace
+
+// The request with the workstation's paths for those of the view.
+Result<SpawnRequest> Tracer::in_view(const SpawnRequest& request) const {
+  SpawnRequest seen = request;
+  const rootfs::View& view = *shared_.view;
+  rootfs::Where where;
+  rootfs::Found found;
+  where.path = request.working_directory.empty() ? "/" : request.working_directory;
+  if (const int error = view.find(where, rootfs::kFollow, found); error != 0) {
+    return Error(error, "enter working directory " + request.working_directory);
+  }
+  if (found.kind == rootfs::Found::Kind::kFile) {
+    seen.working_directory = view.host_path(found.spot);
+    where.base = found.spot.view;
+  }
+  where.path = request.path;
+  rootfs::Found executable;
+  Program program;
+  int error = view.find(where, rootfs::kFollow, executable);
+  error = error != 0 ? error : find_program(view, where, std::move(executable), program);
+  if (error != 0) {
+    return request.is_own ? Result<SpawnRequest>(std::move(seen)) : Error(error, "execute " + request.path);
+  }
+  seen.path = program.host;
+  if (seen.path.size() < request.path.size()) {
+    seen.path.insert(0, request.path.size() - seen.path.size(), '/');
+  }
+  if (!program.prefix.empty()) {
+    if (!seen.argv.empty()) {
+      seen.argv.erase(seen.argv.begin());
+    }
+    seen.argv.insert(seen.argv.begin(), program.prefix.begin(), program.prefix.end());
+  }
+  return seen;
+}
+
 Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
-  BEAM_TRY_ASSIGN(const HostPid host, start_process(request));
+  SpawnRequest seen;
+  if (shared_.view != nullptr) {
+    BEAM_TRY_ASSIGN(seen, in_view(request));
+  }
+  BEAM_TRY_ASSIGN(const HostPid host, start_process(shared_.view != nullptr ? seen : request));
   const VirtualPid vpid = shared_.pids.allocate(host);
-  on_exec(add_spawned(host, vpid), StoppedTracee(host));
+  Task& task = add_spawned(host, vpid);
+  if (shared_.view != nullptr && seen.path != request.path) {
+    auto first = std::make_unique<FirstProgram>();
+    first->name = request.path;
+    task.call = std::move(first);
+  }
+  on_exec(task, StoppedTracee(host));
   return Spawned{vpid, host};
 }
 

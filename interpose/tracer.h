@@ -77,6 +77,7 @@ class Tracer {
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
   Task& add_spawned(HostPid host, VirtualPid vpid);
+  Result<SpawnRequest> in_view(const SpawnRequest& request) const;
   bool drain_posted();
   void request_hold(const Task& task) const;
   [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;

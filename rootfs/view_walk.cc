@@ -60,10 +60,14 @@ class View::Walk {
       root_ = where_.base;
     }
     at_ = absolute ? root_ : where_.base;
-    start_mount_ = view_.locate(at_).node->mount;
+    const Spot start = view_.locate(at_);
+    start_mount_ = start.node->mount;
     pending_ = where_.path;
     directory_ = asks_for_directory(pending_);
     follow_ = (flags_ & kFollow) != 0 || directory_;
+    if (start.space == Spot::Space::kProc) {
+      return enter_proc(join_path(start.rest, "") + "/" + pending_);
+    }
     return walk();
   }
 
@@ -402,7 +406,15 @@ int View::find_parent(const Where& where, unsigned flags, Parent& parent) const 
     return error;
   }
   if (found.kind == Found::Kind::kProc) {
-    return EACCES;
+    // Nothing is made or removed there; what is not there, is not there.
+    const ProcNode node = where.proc->walk(
+        found.proc.shown.substr(std::min<std::size_t>(found.proc.shown.size(), 5)) + "/" + parent.name, false);
+    parent.in_proc = true;
+    struct stat there {};
+    if (node.kind == ProcNode::Kind::kPlain && ::lstat(node.host.c_str(), &there) != 0) {
+      return errno;
+    }
+    return node.kind == ProcNode::Kind::kError ? node.error : EPERM;
   }
   if (!S_ISDIR(found.status.st_mode)) {
     return ENOTDIR;
