@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/filter.h"
+#include "interpose/jail.h"
 #include "interpose/program.h"
 #include "interpose/tracer.h"
 
@@ -38,7 +39,7 @@ struct Report {
   int step;
   int value;  // listener's descriptor, or errno
 };
-enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors, kPrivileges, kFilter, kExec };
+enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors, kPrivileges, kJail, kFilter, kExec };
 
 const char* step_name(int step) {
   switch (step) {
@@ -52,6 +53,8 @@ const char* step_name(int step) {
       return "set up descriptors";
     case kPrivileges:
       return "set no_new_privs";
+    case kJail:
+      return "enter the Landlock domain of";
     case kFilter:
       return "install the seccomp filter";
     default:
@@ -65,6 +68,7 @@ struct ChildPlan {
   const std::vector<char*>& envp;
   const sock_fprog& program;
   int control;               // a socket to the supervisor
+  int jail;                  // a Landlock ruleset; -1: none
   std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
 };
 
@@ -94,6 +98,11 @@ struct ChildPlan {
   }
   if (!request.working_directory.empty() && ::chdir(request.working_directory.c_str()) != 0) {
     fail(kDirectory);
+  }
+  // Here, as its descriptor is about to be closed.
+  if (plan.jail >= 0 && (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+                         ::syscall(SYS_landlock_restrict_self, plan.jail, 0) != 0)) {
+    fail(kJail);
   }
   // Out of the way first, so that no source is overwritten before it has been copied.
   const std::size_t kept = 3 + request.inherit.size();
@@ -168,12 +177,16 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   const std::vector<sock_filter> filter = build_filter(SyscallTable::instance(), shared_.view != nullptr);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   std::vector<int> parked(4 + request.inherit.size());
+  UniqueFd jail;
+  if (shared_.view != nullptr) {
+    BEAM_TRY_ASSIGN(jail, make_jail(*shared_.view));
+  }
   const pid_t pid = ::fork();
   if (pid < 0) {
     return Error::from_errno("fork for " + request.path);
   }
   if (pid == 0) {
-    run_child({request, argv, envp, program, theirs.get(), parked});
+    run_child({request, argv, envp, program, theirs.get(), jail.get(), parked});
   }
   theirs.reset();
   const auto give_up = [&](Error error) {

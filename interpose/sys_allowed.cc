@@ -58,8 +58,7 @@ const ListRegistration kProcess{
     ALLOW(getegid),       ALLOW(getresuid),    ALLOW(getresgid),    ALLOW(getgroups),    ALLOW(personality),
     ALLOW(arch_prctl),    ALLOW(modify_ldt),   ALLOW(rseq),         ALLOW(set_robust_list), ALLOW(futex_wait),
     ALLOW(futex_wake),    ALLOW(futex_waitv),  ALLOW(futex_requeue), ALLOW(getrandom),   ALLOW(sched_get_priority_max),
-    ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(landlock_create_ruleset), ALLOW(landlock_add_rule),
-    ALLOW(landlock_restrict_self), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
+    ALLOW(sched_get_priority_min), ALLOW(sysinfo), ALLOW(lsm_get_self_attr), ALLOW(lsm_list_modules),
 };
 
 const ListRegistration kIpc{

@@ -379,7 +379,8 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
       (new_parent.spot.view == old_spot.view || new_parent.spot.view.starts_with(old_spot.view + "/"))) {
     return EINVAL;
   }
-  if (exists && S_ISDIR(new_status.st_mode) && old_parent.spot.view.starts_with(new_spot.view + "/")) {
+  if (exists && S_ISDIR(new_status.st_mode) &&
+      (old_parent.spot.view == new_spot.view || old_parent.spot.view.starts_with(new_spot.view + "/"))) {
     return exchange ? EINVAL : ENOTEMPTY;
   }
   if (old_spot.view == new_spot.view) {
