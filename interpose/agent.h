@@ -11,7 +11,8 @@ namespace beam::interpose {
 
 enum class AgentMapping {
   kMapped,
-  kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see reveal.h)
+  kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see
+                // reveal.h)
   kNone,        // the task died, or has no kernel vDSO to borrow a system call instruction from: it runs without
 };
 

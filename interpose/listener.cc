@@ -138,11 +138,9 @@ void ListenerPool::serve(Listener& listener) {
         respond(fd, notification.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
         break;
       case Answer::Kind::kEscalate:
-        shared_.tracer->post(
-            [tid, fd, number = call->number, id = notification.id](Tracer& tracer) {
-              tracer.escalate(tid, number, fd, id);
-            },
-            Tracer::When::kAlways);
+        shared_.tracer->post([tid, fd, number = call->number,
+                              id = notification.id](Tracer& tracer) { tracer.escalate(tid, number, fd, id); },
+                             Tracer::When::kAlways);
         break;
       case Answer::Kind::kDescriptor: {
         seccomp_notif_addfd add{};
@@ -176,7 +174,8 @@ bool AnswerCall::still_waits() const {
 void Tracer::escalate(HostPid tid, long number, int listener, std::uint64_t notification) {
   Task* task = shared_.tasks.find(tid);
   if (task != nullptr) {
-    // Ordered: the stop request first, so that the restart of the call finds it; then the answer that causes the restart.
+    // Ordered: the stop request first, so that the restart of the call finds it; then the answer that causes the
+    // restart.
     task->escalated.store(number, std::memory_order_release);
     const StoppedTracee tracee(tid);
     tracee.request_stop();

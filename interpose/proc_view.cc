@@ -122,7 +122,9 @@ std::optional<std::string> ProcView::listing_at(std::string_view host_path) cons
   return listing_->shown(host_path);
 }
 
-bool ProcView::has_mount_view() const { return shared_.view != nullptr; }
+bool ProcView::has_mount_view() const {
+  return shared_.view != nullptr;
+}
 
 std::vector<VirtualPid> ProcView::processes() const {
   std::vector<VirtualPid> list;

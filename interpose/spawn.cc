@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -20,6 +21,7 @@
 #include "interpose/agent.h"
 #include "interpose/filter.h"
 #include "interpose/jail.h"
+#include "interpose/message_traps.h"
 #include "interpose/program.h"
 #include "interpose/tracer.h"
 
@@ -67,9 +69,10 @@ struct ChildPlan {
   const std::vector<char*>& argv;
   const std::vector<char*>& envp;
   const sock_fprog& program;
-  int control;               // a socket to the supervisor
-  int jail;                  // a Landlock ruleset; -1: none
-  std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
+  const sock_fprog& further;  // a filter to be stacked upon it; empty: none
+  int control;                // a socket to the supervisor
+  int jail;                   // a Landlock ruleset; -1: none
+  std::vector<int>& parked;   // room for a copy of each descriptor, and of `control`
 };
 
 // Runs in the child: async-signal-safe calls only, as the supervisor has threads (fork(2)).
@@ -142,6 +145,9 @@ struct ChildPlan {
   if (listener < 0) {
     report_and_exit(kFilter);
   }
+  if (plan.further.len != 0 && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &plan.further) != 0) {
+    report_and_exit(kFilter);
+  }
   const Report report{kListening, static_cast<int>(listener)};
   if (::write(control, &report, sizeof report) != sizeof report || ::read(control, &go, 1) != 1) {
     ::_exit(127);
@@ -164,6 +170,18 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 
 }  // namespace
 
+unsigned Tracer::message_traps_of(const SpawnRequest& request) const {
+  unsigned traps = shared_.message_traps;
+  for (const int fd : request.stdio) {
+    int family = 0;
+    socklen_t size = sizeof family;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX) {
+      traps |= kTrapSends;
+    }
+  }
+  return traps;
+}
+
 // Forks, seizes and executes; returns at the exec event, with nothing in the task table yet.
 Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   int sockets[2];
@@ -174,8 +192,15 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   UniqueFd theirs(sockets[1]);
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
-  const std::vector<sock_filter> filter = build_filter(SyscallTable::instance(), shared_.view != nullptr);
+  const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
+  const std::vector<sock_filter> filter =
+      build_filter(SyscallTable::instance(), {.shifted_clocks = shifted, .has_view = shared_.view != nullptr});
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
+  std::vector<sock_filter> further_code;
+  if (const unsigned traps = message_traps_of(request); traps != 0) {
+    further_code = message_filter(traps);
+  }
+  const sock_fprog further{static_cast<unsigned short>(further_code.size()), further_code.data()};
   std::vector<int> parked(4 + request.inherit.size());
   UniqueFd jail;
   if (shared_.view != nullptr) {
@@ -186,7 +211,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
     return Error::from_errno("fork for " + request.path);
   }
   if (pid == 0) {
-    run_child({request, argv, envp, program, theirs.get(), jail.get(), parked});
+    run_child({request, argv, envp, program, further, theirs.get(), jail.get(), parked});
   }
   theirs.reset();
   const auto give_up = [&](Error error) {
@@ -243,12 +268,13 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   }
 }
 
-Task& Tracer::add_spawned(HostPid host, VirtualPid vpid) {
+Task& Tracer::add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps) {
   auto process = std::make_shared<Process>();
   process->host = host;
   process->vpid = vpid;
   process->spawned = true;
   process->parent_known = true;
+  process->message_traps = message_traps;
   process->space = std::make_shared<AddressSpace>();
   shared_.tasks.add_process(process);
   return shared_.tasks.add(host, vpid, process);
@@ -307,7 +333,7 @@ Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   }
   BEAM_TRY_ASSIGN(const HostPid host, start_process(shared_.view != nullptr ? seen : request));
   const VirtualPid vpid = shared_.pids.allocate(host);
-  Task& task = add_spawned(host, vpid);
+  Task& task = add_spawned(host, vpid, message_traps_of(request));
   if (shared_.view != nullptr && seen.path != request.path) {
     auto first = std::make_unique<FirstProgram>();
     first->name = request.path;
@@ -323,7 +349,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
     ::kill(host.value(), SIGKILL);
     return Error(EEXIST, "give " + request.path + " the id " + std::to_string(vpid.value()));
   }
-  Task& task = add_spawned(host, vpid);
+  Task& task = add_spawned(host, vpid, message_traps_of(request));
   StoppedTracee tracee(host);
   if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);

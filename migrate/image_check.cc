@@ -36,14 +36,20 @@ class Checker {
       }
     }
     for (const SharedMemoryState& memory : state_.shared_memory) {
-      if (memory.size > kAddressLimit || memory.size % kPage != 0) {
+      if (memory.size > kAddressLimit || (memory.kind == InodeKind::kAnonymous && memory.size % kPage != 0)) {
         return damaged("shared memory has an impossible size");
       }
       BEAM_TRY(pages(memory.page_file, memory.pages));
       for (const PageRun& run : memory.pages) {
-        if (run.address + run.size > memory.size) {
+        if (run.address + run.size > (memory.size + kPage - 1) / kPage * kPage) {
           return damaged("pages lie outside their shared memory");
         }
+      }
+    }
+    for (const MappedFileState& file : state_.mapped_files) {
+      const auto named = [&](const ImageFile& candidate) { return candidate.name == file.carried; };
+      if (!file.carried.empty() && std::none_of(manifest_.files.begin(), manifest_.files.end(), named)) {
+        return damaged("the file " + file.path + " is not in the image");
       }
     }
     for (const AddressSpaceState& space : state_.address_spaces) {
@@ -56,6 +62,12 @@ class Checker {
       auto checked = this->process(process);
       if (!checked.ok()) {
         return std::move(checked).error().context("process " + std::to_string(process.vpid));
+      }
+    }
+    for (const SessionTerminal& terminal : state_.terminals) {
+      if (!pids_.contains(terminal.session) || terminal.foreground < 0 || terminal.foreground >= kLargestPid ||
+          terminal.console < 0) {
+        return damaged("a controlling terminal is impossible");
       }
     }
     return state_.processes.empty() ? damaged("it has no process") : success();
@@ -134,6 +146,9 @@ class Checker {
     }
     if (process.threads.empty() || process.threads.front().vtid != process.vpid) {
       return damaged("it has no leader");
+    }
+    if (process.deleted_executable && *process.deleted_executable >= state_.shared_memory.size()) {
+      return damaged("its executable is not there");
     }
     if (process.address_space >= state_.address_spaces.size()) {
       return damaged("its address space is not there");

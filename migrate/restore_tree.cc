@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "interpose/agent.h"
 #include "interpose/agent/layout.h"
 #include "migrate/proc_reader.h"
@@ -40,7 +41,9 @@ int wait_for(HostPid tid, int& status) {
   return got < 0 ? errno : 0;
 }
 
-int event_of(int status) { return WIFSTOPPED(status) ? status >> 16 : 0; }
+int event_of(int status) {
+  return WIFSTOPPED(status) ? status >> 16 : 0;
+}
 
 }  // namespace
 
@@ -90,7 +93,12 @@ Result<> Restorer::make_tree() {
     }
   }
   BEAM_TRY(make_strays());
+  remove_executables();
+  if (fault_point("thaw.tree")) {
+    return Error(EIO, "thaw: fault point");
+  }
   BEAM_TRY(set_groups());
+  BEAM_TRY(set_foreground_groups());
   BEAM_TRY(end_zombies());
   return drop_signals();
 }
@@ -104,7 +112,7 @@ Result<> Restorer::make_first(const ProcessState& process) {
   const UniqueFd theirs(sockets[1]);
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   interpose::SpawnRequest request;
-  request.path = process.executable;
+  request.path = executable_of(process);
   request.argv = {process.threads.front().name};
   request.working_directory = "/";
   request.stdio = {null.get(), null.get(), null.get()};
@@ -112,7 +120,7 @@ Result<> Restorer::make_first(const ProcessState& process) {
   request.new_session = process.session == process.vpid;
   BEAM_TRY_ASSIGN(Task * task, tracer_.spawn_held(request, VirtualPid(process.vpid)));
   leaders_[process.vpid] = task;
-  programs_[process.vpid] = process.executable;
+  programs_[process.vpid] = request.path;
   rlimit64 files{};
   if (::prlimit64(task->tid.value(), RLIMIT_NOFILE, nullptr, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -124,6 +132,9 @@ Result<> Restorer::make_first(const ProcessState& process) {
   BEAM_TRY(remote.call("place the control socket", SYS_dup3, kInherited, static_cast<std::uint64_t>(control_fd_), 0));
   BEAM_TRY(close_all_but_control(remote));
   BEAM_TRY(empty(*task));
+  if (request.new_session) {
+    BEAM_TRY(take_terminal(process));
+  }
   return set_subreaper(process);
 }
 
@@ -213,7 +224,7 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
   tracer_.hold(task, StoppedTracee(host), 0);
   leaders_[state.vpid] = &task;
   programs_[state.vpid] = programs_[forker.process->vpid.value()];
-  if (!state.wait_status && programs_[state.vpid] != state.executable) {
+  if (!state.wait_status && programs_[state.vpid] != executable_of(state)) {
     BEAM_TRY(execute_program(state, task));
     BEAM_TRY(empty(task));
   }
@@ -223,7 +234,8 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
 
 // So that /proc/PID/exe and what the kernel derives from it are right. The agent has to be mapped anew.
 Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
-  const std::string what = "execute " + state.executable;
+  const std::string program = executable_of(state);
+  const std::string what = "execute " + program;
   Remote remote(task);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
   constexpr std::size_t kPathAt = 64;
@@ -231,8 +243,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
   const std::uint64_t name_at = remote.scratch() + kPathAt;
   BEAM_TRY(remote.put_bytes(name.c_str(), name.size() + 1, kPathAt));
   const std::size_t path_offset = kPathAt + name.size() + 1;
-  BEAM_TRY_ASSIGN(const std::uint64_t path_at,
-                  remote.put_bytes(state.executable.c_str(), state.executable.size() + 1, path_offset));
+  BEAM_TRY_ASSIGN(const std::uint64_t path_at, remote.put_bytes(program.c_str(), program.size() + 1, path_offset));
   const std::array<std::uint64_t, 3> words{name_at, 0, 0};  // argv, and an empty envp from the second on
   BEAM_TRY_ASSIGN(const std::uint64_t argv_at, remote.put(words));
 
@@ -267,7 +278,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
       !fresh.flush_regs()) {
     return Error(ESRCH, what);
   }
-  programs_[state.vpid] = state.executable;
+  programs_[state.vpid] = program;
   return success();
 }
 
