@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "rootfs/host_file.h"
+#include "rootfs/layer_format.h"
 #include "rootfs/proc_entry.h"
 #include "rootfs/view.h"
 
@@ -329,8 +330,14 @@ class View::Walk {
       UniqueFd same;
       struct stat seen {};
       const bool there = view_.look(spot, same, seen) == 0;
-      // A directory that the layer has by now stands for the workstation's; another file of its name does not.
-      if (there && ((seen.st_dev == status.st_dev && seen.st_ino == status.st_ino) || S_ISDIR(status.st_mode))) {
+      // A directory that the layer has by now stands for the workstation's, and so does a copy of the very file;
+      // another file of its name does not.
+      const auto is_copy = [&] {
+        const auto base = spot.space == Spot::Space::kLayer ? read_base_of(same.get()) : std::nullopt;
+        return base && "/" + base->origin == target;
+      };
+      if (there &&
+          ((seen.st_dev == status.st_dev && seen.st_ino == status.st_ino) || S_ISDIR(status.st_mode) || is_copy())) {
         found_.link = node.link;
         found_.writable_object = (link_status.st_mode & S_IWUSR) != 0;
         return accept(std::move(spot), std::move(same), seen);
