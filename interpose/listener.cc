@@ -143,15 +143,15 @@ void ListenerPool::serve(Listener& listener) {
       case Answer::Kind::kDescriptor: {
         seccomp_notif_addfd add{};
         add.id = notification.id;
-        add.flags = SECCOMP_ADDFD_FLAG_SEND;
+        // Not FLAG_SEND: the caller could use its descriptor, close it and find the file still open, here (ETXTBSY,
+        // flock(2), the end of a pipe).
         add.srcfd = static_cast<std::uint32_t>(answer.fd());
         add.newfd_flags = answer.close_on_exec() ? O_CLOEXEC : 0;
         result = ::ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-        if (result < 0) {
-          // Most often EMFILE: the caller's own limit. The answer is still owed.
-          result = -errno;
-          respond(fd, notification.id, result, 0);
-        }
+        // Most often EMFILE: the caller's own limit.
+        result = result < 0 ? -errno : result;
+        answer = Answer::result(result);
+        respond(fd, notification.id, result, 0);
         if (traced != nullptr) {
           shared_.trace.end(*traced, context.memory(), result);
         }

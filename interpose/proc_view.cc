@@ -13,6 +13,7 @@
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "rootfs/proc_entry.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 namespace {

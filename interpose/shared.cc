@@ -4,6 +4,8 @@
 #include <fstream>
 
 #include "interpose/proc_stat.h"
+#include "interpose/socket_names.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 namespace {
@@ -22,6 +24,8 @@ Shared::Shared(EngineOptions engine_options, Observer& owner)
       pids(workstation_pid_limit()),
       trace(options.trace_fd, options.trace_classes, pids),
       host_name_(options.host_name) {}
+
+Shared::~Shared() = default;
 
 std::string Shared::host_name() const {
   const std::lock_guard lock(name_mutex_);

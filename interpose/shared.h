@@ -14,10 +14,14 @@
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
-#include "rootfs/view.h"
+
+namespace beam::rootfs {
+class View;
+}
 
 namespace beam::interpose {
 
+class SocketNames;
 class Tracer;
 
 // What the sandbox's clocks are ahead of this workstation's, so that they go on over a freeze where they stopped.
@@ -28,6 +32,7 @@ struct ClockOffsets {
 
 struct Shared {
   Shared(EngineOptions engine_options, Observer& owner);
+  ~Shared();
 
   const EngineOptions options;
   Observer& observer;

@@ -160,8 +160,6 @@ const ListRegistration kProcess{
     ALLOW(getrandom),
     ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min),
-    ALLOW(landlock_create_ruleset),
-    ALLOW(landlock_add_rule),
     ALLOW(lsm_get_self_attr),
     ALLOW(lsm_list_modules),
 };

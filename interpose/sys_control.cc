@@ -78,6 +78,9 @@ BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer,
 // A Landlock domain wants what a seccomp filter wants: no new privileges, or the capability (landlock(7)). Remembered is only
 // that there is one: the kernel does not tell.
 BEAM_SYSCALL(landlock_restrict_self, Strategy::kAnswer, GuestFd, unsigned) {
+  if (call.shared.view != nullptr) {
+    return Answer::error(EOPNOTSUPP);  // with the rest of it (sys_names.cc)
+  }
   if (!has_no_new_privs(call)) {
     const auto ids = read_proc_credentials(call.caller.tid);
     const bool there = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 0;

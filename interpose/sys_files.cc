@@ -141,10 +141,41 @@ int of_a_socket(const AnswerCall& call, GuestFd fd) {
   return path_only ? EBADF : S_ISSOCK(status.st_mode) ? 0 : ENOTTY;
 }
 
-BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
-                  (one_of(1,
-                          {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
-                  GuestFd fd, std::uint64_t request, std::uint64_t argument) {
+// Requests that change a file by a descriptor for reading: of a mount view, that could be the workstation's file. By
+// type: attributes (ext4, FS_IOC_*), those of xfs, and all of btrfs, where sharing blocks into a file open for writing
+// is fine.
+constexpr std::uint64_t kTypeMask = 0xff00;
+constexpr std::uint64_t kBtrfs = 0x9400;
+constexpr std::uint64_t kXfs = 'X' << 8;
+constexpr std::uint64_t kSetFlags = 0x40086602;    // FS_IOC_SETFLAGS
+constexpr std::uint64_t kSetVersion = 0x40087602;  // FS_IOC_SETVERSION
+constexpr std::uint64_t kGetXattr = 0x801c581f;    // FS_IOC_FSGETXATTR
+constexpr std::uint64_t kClone = 0x40049409;       // FICLONE
+constexpr std::uint64_t kCloneRange = 0x4020940d;  // FICLONERANGE
+constexpr std::uint64_t kDedupe = 0xc0189436;      // FIDEDUPERANGE
+
+TrapWhen trapped_requests() {
+  TrapWhen when = one_of(1, {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp,
+                             kSetFlags, kSetVersion});
+  when.push_back({is(1, kBtrfs, kTypeMask)});
+  when.push_back({is(1, kXfs, kTypeMask)});
+  return when;
+}
+
+bool changes_files(std::uint64_t request) {
+  const std::uint64_t type = request & kTypeMask;
+  return request == kSetFlags || request == kSetVersion || (type == kXfs && request != kGetXattr) ||
+         (type == kBtrfs && request != kClone && request != kCloneRange && request != kDedupe);
+}
+
+BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer, (trapped_requests()), GuestFd fd, std::uint64_t request,
+                  std::uint64_t argument) {
+  if (changes_files(request)) {
+    return call.shared.view != nullptr ? Answer::error(ENOTTY) : Answer::pass();
+  }
+  if ((request & kTypeMask) == kBtrfs || (request & kTypeMask) == kXfs) {
+    return Answer::pass();
+  }
   switch (request) {
     case TIOCSTI:
       return Answer::error(EIO);  // as a kernel without legacy TIOCSTI answers (dev.tty.legacy_tiocsti)

@@ -165,6 +165,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const user_regs_struct saved = regs_;
+  regs_changed_ = false;  // they are put back below; until then they must not go over those of the call
   user_regs_struct call = injected(saved, gadget, number, args);
   regs_changed_ = false;  // or the first step would write what was changed before over the call
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {

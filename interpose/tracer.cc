@@ -454,6 +454,9 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     task->mask_after_call.reset();
   }
   Process& process = *task->process;
+  if (call != nullptr) {
+    release_slots(*task, call->slots);  // a parent in vfork(2) goes on with the old address space
+  }
   {
     const std::unique_lock lock(shared_.tasks.mutex());
     process.space = std::make_shared<AddressSpace>();

@@ -81,6 +81,7 @@ class Tracer {
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
   [[nodiscard]] unsigned message_traps_of(const SpawnRequest& request) const;
+  Result<SpawnRequest> in_view(const SpawnRequest& request) const;
   Task& add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps);
   bool drain_posted();
   void request_hold(const Task& task) const;

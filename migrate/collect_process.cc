@@ -88,6 +88,12 @@ Result<> Collector::run() {
   state_.host_name = shared.host_name();
   BEAM_TRY(read_own_attributes());
   state_.last_vpid = shared.pids.last().value();
+  if (shared.view != nullptr) {
+    // Its private layer is not part of an image yet, and paths that a thaw would go by are those of the layer.
+    obstacle(VirtualPid(1), "mount view",
+             "a sandbox that was started with one of --rw, --bind, --tmpfs, --hide, --show "
+             "can't be frozen yet");
+  }
   for (const auto& [host, process] : shared.tasks.processes()) {
     if (process->threads == 0) {
       BEAM_TRY(zombie(*process));
