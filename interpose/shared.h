@@ -11,6 +11,7 @@
 #include "interpose/proc_view.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
+#include "interpose/watched_paths.h"
 #include "ns/pid_space.h"
 
 namespace beam::interpose {
@@ -32,6 +33,7 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
+  WatchedPaths watched_paths;
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;

@@ -43,7 +43,7 @@ const ListRegistration kPaths{
     ALLOW(utime),      ALLOW(utimes),      ALLOW(futimesat),    ALLOW(utimensat),    ALLOW(mknod),
     ALLOW(mknodat),    ALLOW(setxattr),    ALLOW(lsetxattr),    ALLOW(getxattr),     ALLOW(lgetxattr),
     ALLOW(listxattr),  ALLOW(llistxattr),  ALLOW(removexattr),  ALLOW(lremovexattr), ALLOW(setxattrat),
-    ALLOW(getxattrat), ALLOW(listxattrat), ALLOW(removexattrat), ALLOW(inotify_add_watch), ALLOW(chroot),
+    ALLOW(getxattrat), ALLOW(listxattrat), ALLOW(removexattrat), ALLOW(chroot),
     ALLOW(umask),      ALLOW(sync),        ALLOW(ustat),        ALLOW(sysfs),        ALLOW(name_to_handle_at),
     ALLOW(statmount),  ALLOW(listmount),
 };

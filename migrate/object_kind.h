@@ -119,6 +119,7 @@ struct MakeContext {
   std::function<Result<int>(std::uint32_t index)> inode;
   // For kinds that are made after the processes: ids of now. 0: no such process.
   std::function<HostPid(VirtualPid)> host_pid;
+  interpose::Shared* shared = nullptr;
 };
 
 // All objects are made, all processes are filled, and none has run yet.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "migrate/nameless.h"
@@ -118,8 +119,17 @@ Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& p
     BEAM_TRY(remote.call("close", SYS_close, there));
     return success();
   }
-  BEAM_TRY_ASSIGN(const auto directory,
-                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
+  std::string path = process.working_directory;
+  if (path == "/proc" || path.starts_with("/proc/")) {
+    tracer_.shared().proc->directory_is_held();
+    const auto id = static_cast<std::int32_t>(std::strtol(path.c_str() + sizeof "/proc", nullptr, 10));
+    const HostPid host = id > 0 ? tracer_.shared().pids.to_host(VirtualPid(id)) : HostPid();
+    const auto rest = path.find('/', sizeof "/proc");
+    if (host != HostPid()) {
+      path = "/proc/" + std::to_string(host.value()) + (rest == std::string::npos ? "" : path.substr(rest));
+    }
+  }
+  BEAM_TRY_ASSIGN(const auto directory, remote.put_bytes(path.c_str(), path.size() + 1));
   auto entered = remote.call("enter the working directory", SYS_chdir, directory);
   return entered.ok() ? success() : Result<>(std::move(entered).error().context(process.working_directory));
 }

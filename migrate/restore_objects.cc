@@ -20,7 +20,7 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
       image_(image),
       state_(state),
       options_(options),
-      context_{options_.stdio, options_.force, {}, {}, {}} {
+      context_{options_.stdio, options_.force, {}, {}, {}, &tracer.shared()} {
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
       return Error(kDamaged, "the image has no file " + std::to_string(index));
@@ -58,8 +58,12 @@ Result<> Restorer::build() {
   BEAM_TRY(each(&Restorer::begin_fill));
   BEAM_TRY(make_objects(true));
   BEAM_TRY(each(&Restorer::fill));
-  BEAM_TRY(link_objects());
   BEAM_TRY(seal_inodes());
+  // What is closed here would be seen by inotify once its watches are set.
+  mapped_files_.clear();
+  inodes_.clear();
+  read_only_inodes_.clear();
+  BEAM_TRY(link_objects());
   BEAM_TRY(each(&Restorer::set_locks));
   BEAM_TRY(set_owners());
   if (fault_point("thaw.filled")) {
@@ -70,6 +74,9 @@ Result<> Restorer::build() {
 }
 
 void Restorer::start() {
+  // An end that the supervisor kept open would be one that somebody waits for to be closed.
+  objects_.clear();
+  context_.parts = {};
   tracer_.end_hold();
 }
 

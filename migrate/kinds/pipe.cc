@@ -99,6 +99,11 @@ class Pipe : public KindOf<PipeEndState> {
     return S_ISFIFO(file.info.st_mode);
   }
 
+  Result<> link_all(LinkContext& context) const override {
+    context.made.parts.for_each<MadePipe>(name(), [](std::uint64_t, MadePipe& pipe) { pipe = {}; });
+    return success();
+  }
+
   void check_all(CollectContext& context, std::vector<Obstacle>& obstacles) const override {
     context.parts.for_each<CollectedPipe>(name(), [&](std::uint64_t, const CollectedPipe& pipe) {
       if (pipe.other_end_open && !(pipe.has_reader && pipe.has_writer)) {

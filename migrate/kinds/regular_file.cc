@@ -110,9 +110,6 @@ class RegularFile : public KindOf<RegularFileState> {
     if (file.link.empty() || file.link.front() != '/') {
       return Error(kObstacle, "a file without a path");
     }
-    if (context.shared.proc->listing_at(file.link)) {
-      return Error(kObstacle, "a listing of /proc that is held open");
-    }
     // nlink tells a removed file from one whose name ends like that.
     if (file.info.st_nlink == 0) {
       if (state.path.ends_with(kDeleted)) {
