@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -134,6 +135,12 @@ struct LinkContext {
   [[nodiscard]] Result<int> object(std::uint32_t id) const;
 };
 
+// What an object's state may refer to, when an image is checked.
+struct ImageFacts {
+  const std::set<std::uint32_t>& objects;
+  std::size_t inodes = 0;  // MakeContext::inode
+};
+
 class ObjectKind {
  public:
   virtual ~ObjectKind() = default;
@@ -164,8 +171,8 @@ class ObjectKind {
   }
   // After every object was linked: what depends on the others' being complete, as the readiness that epoll sees.
   [[nodiscard]] virtual Result<> link_all(LinkContext& /*context*/) const { return success(); }
-  // Whether the state decodes.
-  [[nodiscard]] virtual Result<> check(std::string_view state) const = 0;
+  // Whether the state decodes, and refers to nothing that is not there.
+  [[nodiscard]] virtual Result<> check(std::string_view state, const ImageFacts& facts) const = 0;
   [[nodiscard]] virtual Result<Json> show(std::string_view state) const = 0;
 };
 
@@ -191,9 +198,9 @@ class KindOf : public ObjectKind {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
     return link_from(context, state, fd);
   }
-  Result<> check(std::string_view bytes) const final {
-    BEAM_TRY(decode<S>(bytes));
-    return success();
+  Result<> check(std::string_view bytes, const ImageFacts& facts) const final {
+    BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
+    return check_state(facts, state);
   }
   Result<Json> show(std::string_view bytes) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
@@ -203,6 +210,7 @@ class KindOf : public ObjectKind {
  protected:
   [[nodiscard]] virtual Result<S> collect_state(CollectContext& context, const OpenFile& file) const = 0;
   [[nodiscard]] virtual Result<UniqueFd> make_from(MakeContext& context, const S& state) const = 0;
+  [[nodiscard]] virtual Result<> check_state(const ImageFacts& /*facts*/, const S& /*state*/) const { return success(); }
   [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/,
                                               S& /*state*/) const {
     return success();

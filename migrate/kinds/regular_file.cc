@@ -145,6 +145,10 @@ class RegularFile : public KindOf<RegularFileState> {
     return state;
   }
 
+  Result<> check_state(const ImageFacts& facts, const RegularFileState& state) const override {
+    return !state.inode || *state.inode < facts.inodes ? success()
+                                                       : Result<>(Error(kDamaged, "its contents are not there"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const RegularFileState& state) const override {
     UniqueFd fd;
     const int flags = (state.flags & kKept & ~O_ASYNC) | O_CLOEXEC | O_NOCTTY;
