@@ -31,7 +31,16 @@ int main(void) {
   snprintf(path, sizeof path, "/proc/%d/fd", (int)child);
   int fd_list = SYS(open(path, O_RDONLY | O_DIRECTORY));
   SYS(chdir("/proc/self/fdinfo"));
+  pid_t dead = guest_fork();
+  if (dead == 0) {
+    pause();
+  }
+  snprintf(path, sizeof path, "/proc/%d/maps", (int)dead);
+  int dead_maps = SYS(open(path, O_RDONLY));
+  kill(dead, SIGKILL);
+  REAP_SIGNAL(dead, SIGKILL);
   guest_fence();
+  CHECK(read(dead_maps, text, sizeof text) <= 0);
   CHECK(access("0", F_OK) == 0);
   CHECK(faccessat(fd_list, "0", F_OK, 0) == 0);
   snprintf(path, sizeof path, "%d", (int)getpid());
