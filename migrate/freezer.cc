@@ -55,6 +55,9 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   }
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   BEAM_TRY(collector.run());
+  if (!collector.obstacles().empty()) {  // some show only when contents are taken
+    return refusal(collector.obstacles());
+  }
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }
