@@ -33,18 +33,19 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
-  WatchedPaths watched_paths;
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
+  WatchedPaths watched_paths;
 
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
 
-  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or null.
+  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
+  // null.
   [[nodiscard]] std::shared_ptr<Process> process(VirtualPid vpid) const;
   // The virtual parent of a process: 0 for one that was started from outside.
   [[nodiscard]] VirtualPid parent_of(Process& process);

@@ -58,10 +58,10 @@ std::vector<std::string> WatchedPaths::of(ino_t inode) const {
 }
 
 void WatchedPaths::forget_stale() {
-  std::erase_if(paths_, [](auto& entry) {
-    std::erase_if(entry.second, [&](const std::string& path) { return !leads_to(path, entry.first); });
-    return entry.second.empty();
-  });
+  for (auto it = paths_.begin(); it != paths_.end();) {
+    std::erase_if(it->second, [&](const std::string& path) { return !leads_to(path, it->first); });
+    it = it->second.empty() ? paths_.erase(it) : std::next(it);
+  }
 }
 
 }  // namespace beam::interpose
