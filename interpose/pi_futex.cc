@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
 
@@ -116,9 +117,9 @@ int check_deadline(const RewriteCall& call, std::uint64_t pointer) {
   return deadline.tv_sec < 0 || deadline.tv_nsec < 0 || deadline.tv_nsec >= 1'000'000'000 ? EINVAL : 0;
 }
 
-// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be passed on:
-// the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which from the exit event
-// until it has come there finds the host's id in the word (robust_list.h).
+// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be
+// passed on: the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which
+// from the exit event until it has come there finds the host's id in the word (robust_list.h).
 bool lives(RewriteCall& call, std::uint32_t word) {
   const auto id = static_cast<pid_t>(word & FUTEX_TID_MASK);
   const HostPid host = call.shared().pids.to_host(VirtualPid(id));
@@ -212,15 +213,23 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   return Rewrite::until_exit(std::move(progress));
 }
 
-// FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8, WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation
-// is passed by the filter.
+// FUTEX_WAIT_BITSET 9 with a time of CLOCK_MONOTONIC, in a thawed sandbox. FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8,
+// WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation is passed by the filter.
 BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
-                  (TrapWhen{{is(1, 6, 0x7e)}, {is(1, 8, 0x7f)}, {is(1, 11, 0x7f)}, {is(1, 12, 0x7e)}}),
+                  (TrapWhen{{is(1, 6, 0x7e)},
+                            {is(1, 8, 0x7f)},
+                            {is(1, 11, 0x7f)},
+                            {is(1, 12, 0x7e)},
+                            {when_shifted(), is(1, 9, 0x17f), is_not(3, 0)}}),
                   RemotePtr<std::uint32_t> word, int operation, int value, std::uint64_t fourth,
                   RemotePtr<std::uint32_t> second, int third) {
   (void)third;
   const int command = operation & FUTEX_CMD_MASK;
   const bool real_time = (operation & FUTEX_CLOCK_REALTIME) != 0;
+  if (command == FUTEX_WAIT_BITSET) {
+    return real_time || fourth == 0 ? Rewrite::pass()
+                                    : with_kernel_time(call, 3, clock_offset(call.shared(), CLOCK_MONOTONIC));
+  }
   if (real_time && command != FUTEX_WAIT_REQUEUE_PI && command != FUTEX_LOCK_PI2) {
     return Rewrite::error(ENOSYS);
   }

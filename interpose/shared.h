@@ -9,10 +9,12 @@
 
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
+#include "interpose/socket_names.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "interpose/watched_paths.h"
 #include "ns/pid_space.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -33,12 +35,18 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
+  // Null: paths are the workstation's.
+  std::unique_ptr<rootfs::View> view;
+  std::unique_ptr<SocketNames> socket_names;  // with a view
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
   WatchedPaths watched_paths;
+
+  // The message traps (message_traps.h) that every process of the sandbox has from its start on.
+  std::atomic<unsigned> message_traps{0};
 
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;

@@ -4,6 +4,7 @@
 
 #include "interpose/cpu_clock.h"
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
@@ -45,15 +46,25 @@ Rewrite with_clock(RewriteCall& call, int clock) {
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite, NAMES_A_PID, int clock, RemotePtr<timespec>) {
-  return with_clock(call, clock);
+// CLOCK_MONOTONIC 1, its RAW 4 and COARSE 6, CLOCK_BOOTTIME 7: as Beam's vDSO answers for them.
+BEAM_SYSCALL_WHEN(clock_gettime, Strategy::kRewrite,
+                  (TrapWhen{{is_not(0, 0, kNegative)},
+                            {when_shifted(), is(0, 1)},
+                            {when_shifted(), is(0, 4)},
+                            {when_shifted(), is(0, 6)},
+                            {when_shifted(), is(0, 7)}}),
+                  int clock, RemotePtr<timespec> time) {
+  const std::int64_t offset = clock_offset(call.shared(), clock);
+  return offset != 0 ? with_sandbox_result(time.address(), offset) : with_clock(call, clock);
 }
 BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, int clock, RemotePtr<timespec>) {
   return with_clock(call, clock);
 }
-BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite, NAMES_A_PID, int clock, int, RemotePtr<timespec>,
-                  RemotePtr<timespec>) {
-  return with_clock(call, clock);
+BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite,
+                  (TrapWhen{{is_not(0, 0, kNegative)}, {when_shifted(), is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}),
+                  int clock, int flags, RemotePtr<timespec>, RemotePtr<timespec>) {
+  const std::int64_t offset = (flags & TIMER_ABSTIME) != 0 ? clock_offset(call.shared(), clock) : 0;
+  return offset != 0 ? with_kernel_time(call, 2, offset) : with_clock(call, clock);
 }
 
 }  // namespace

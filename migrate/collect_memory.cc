@@ -26,7 +26,7 @@ struct Advice {
   std::int32_t advice;
 };
 constexpr Advice kAdvice[] = {
-    {"rr", MADV_RANDOM}, {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
+    {"rr", MADV_RANDOM},   {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
     {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"wf", MADV_WIPEONFORK},
 };
 
@@ -35,9 +35,12 @@ struct Refused {
   const char* reason;
 };
 constexpr Refused kRefused[] = {
-    {"ht", "huge pages of hugetlbfs can't be frozen yet"}, {"um", "it is registered with userfaultfd"},
-    {"uw", "it is registered with userfaultfd"},           {"ui", "it is registered with userfaultfd"},
-    {"ss", "it is a shadow stack"},                        {"io", "it is a device's memory"},
+    {"ht", "huge pages of hugetlbfs can't be frozen yet"},
+    {"um", "it is registered with userfaultfd"},
+    {"uw", "it is registered with userfaultfd"},
+    {"ui", "it is registered with userfaultfd"},
+    {"ss", "it is a shadow stack"},
+    {"io", "it is a device's memory"},
     {"pf", "it is a device's memory"},
 };
 
@@ -66,7 +69,8 @@ Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceS
   return private_pages(tid, vpid, space);
 }
 
-Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping) {
+Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range,
+                                Mapping& mapping) {
   const auto refuse = [&](const std::string& reason) {
     char place[64];
     std::snprintf(place, sizeof place, "memory %lx-%lx", static_cast<unsigned long>(range.start),
@@ -118,8 +122,13 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
       return true;
     }
     mapping.backing = Backing::kSharedMemory;
-    mapping.file = inode_index(key, zero_device ? InodeKind::kAnonymous : memfd ? InodeKind::kMemfd : InodeKind::kDeletedFile,
-                               zero_device ? "" : memfd ? range.path.substr(kMemfd.size()) : range.path);
+    mapping.file = inode_index(key,
+                               zero_device ? InodeKind::kAnonymous
+                               : memfd     ? InodeKind::kMemfd
+                                           : InodeKind::kDeletedFile,
+                               zero_device ? ""
+                               : memfd     ? range.path.substr(kMemfd.size())
+                                           : range.path);
     KeptInode& inode = inodes_[mapping.file];
     inode.mappings.push_back({&task, range});
     if (!inode.fd) {

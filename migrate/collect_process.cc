@@ -48,7 +48,7 @@ bool in_set(std::uint64_t set, int signal) {
 
 Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
                      const std::vector<std::array<int, 3>>* later_stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, later_stdio, image, {}, {}, {}, {}} {
+    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, nullptr, later_stdio, image, {}, {}, {}, {}} {
   context_.keep_inode = [this](const OpenFile& file, InodeKind kind, const std::string& name) {
     return keep_inode(file, kind, name);
   };
@@ -95,6 +95,7 @@ Result<> Collector::run() {
       return std::move(result).error().context("collect process " + std::to_string(process.process->vpid.value()));
     }
   }
+  BEAM_TRY(session_terminals());
   BEAM_TRY(relate_objects());
   BEAM_TRY(inode_contents());
   for (const ObjectKind* kind : all_kinds()) {

@@ -28,7 +28,11 @@ class Collector {
   Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
             const std::vector<std::array<int, 3>>* later_stdio = nullptr);
 
+  // As in FreezeOptions.
+  void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
   Result<> run();
+  // After run(): copies files that are executed or mapped into the image, all or those in the list.
+  Result<> carry_files(bool all, const std::vector<std::string>& some);
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 
@@ -81,6 +85,9 @@ class Collector {
   Result<std::uint32_t> keep_inode(const OpenFile& file, InodeKind kind, const std::string& name);
   Result<> inode_contents();
   Result<> mapped_contents(std::vector<SharedMapping>& mappings, SharedMemoryState& state, ImageFileWriter& out);
+
+  // collect_terminals.cc
+  Result<> session_terminals();
 
   // collect_files.cc
   void locks(VirtualPid vpid, int fd, const std::string& info, std::vector<FileLock>& locks);

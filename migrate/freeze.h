@@ -15,13 +15,20 @@ namespace beam::migrate {
 struct FreezeOptions {
   std::string image_directory;  // must not exist yet
   bool keep_running = false;    // a snapshot: the sandbox goes on
+  bool compress = false;        // the contents of memory
+  // Files that are executed or mapped and go into the image, for where they are missing or differ: all, or these.
+  bool self_contained = false;
+  std::vector<std::string> carried;
   // What the sandbox was started with as 0, 1 and 2: these descriptors, or O_PATH ones of the same pipe or socket,
   // which keep no end of it open; -1: none.
   std::array<int, 3> stdio{-1, -1, -1};
   // The same of processes that were started in it later: thawed, they have the streams of the sandbox.
   std::vector<std::array<int, 3>> later_stdio;
-  // The runtime's description of the sandbox, kept as it is (Manifest.sandbox).
-  std::string sandbox;
+  // Slave ends of the terminals whose masters the runtime holds: the sandbox's own consoles. A thaw gets as many.
+  std::vector<int> consoles;
+  // The runtime's description of the sandbox, kept as it is (Manifest.sandbox). Asked for on the event thread, once
+  // nothing of the sandbox runs and nothing stands in the way.
+  std::function<Result<std::string>()> describe;
   // Called on the event thread once the image is complete and durable, and before anything is ended.
   std::function<void()> on_durable;
   // Where every obstacle goes when the error is kObstacle; null: nowhere.
@@ -39,7 +46,7 @@ struct FreezeReport {
 [[nodiscard]] Result<FreezeReport> freeze(interpose::Engine& engine, const FreezeOptions& options);
 
 // What would stand in the way of a freeze; empty: nothing. The sandbox stops for as long as it takes to look.
-// Only stdio and later_stdio of the options count.
+// Only stdio, later_stdio and consoles of the options count.
 [[nodiscard]] Result<std::vector<Obstacle>> check(interpose::Engine& engine, const FreezeOptions& options);
 
 }  // namespace beam::migrate

@@ -1,6 +1,8 @@
 #include "migrate/image.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -22,6 +24,9 @@ constexpr const char* kObjectsName = "objects";
 constexpr std::uint64_t kLargestManifest = 64ULL << 20;
 constexpr std::uint64_t kLargestObjects = 4ULL << 30;
 constexpr std::size_t kBuffer = 1U << 20;
+constexpr int kCompressionLevel = 1;
+// Zeros become a thirty-thousandth (RFC 8878: blocks of 128 KiB, 4 bytes each at least). More is no honest image.
+constexpr std::uint64_t kMostCompressed = 1U << 16;
 
 struct ManifestHead {
   std::array<char, 8> magic;
@@ -68,19 +73,61 @@ Result<std::string> read_all(int fd, std::uint64_t size, const std::string& path
   return bytes;
 }
 
+std::int64_t changed_ns(const struct stat& info) {
+  return info.st_ctim.tv_sec * 1'000'000'000LL + info.st_ctim.tv_nsec;
+}
+
+// What a writer has left that was killed: one that lives holds a lock on it.
+bool remove_abandoned(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    errno = EEXIST;
+    return false;
+  }
+  std::error_code fault;
+  std::filesystem::remove_all(path, fault);
+  errno = fault.value();
+  return !fault;
+}
+
 }  // namespace
 
 // --- writing ---
 
-ImageFileWriter::ImageFileWriter(UniqueFd fd, std::string path, std::string name)
+ImageFileWriter::ImageFileWriter(UniqueFd fd, std::string path, std::string name, bool compress)
     : fd_(std::move(fd)), path_(std::move(path)), name_(std::move(name)), hash_(XXH3_createState()) {
   XXH3_64bits_reset(hash_.get());
+  if (compress) {
+    compressor_.reset(ZSTD_createCCtx());
+    ZSTD_CCtx_setParameter(compressor_.get(), ZSTD_c_compressionLevel, kCompressionLevel);
+    buffer_.resize(ZSTD_CStreamOutSize());
+  }
 }
 
 Result<> ImageFileWriter::append(const void* bytes, std::size_t size) {
   if (fault_point("image.write")) {
     return Error(ENOSPC, path_ + ": write");
   }
+  size_ += size;
+  return compressor_ ? compress(bytes, size, ZSTD_e_continue) : write(bytes, size);
+}
+
+Result<> ImageFileWriter::compress(const void* bytes, std::size_t size, ZSTD_EndDirective end) {
+  ZSTD_inBuffer in{bytes, size, 0};
+  for (;;) {
+    ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
+    const std::size_t left = ZSTD_compressStream2(compressor_.get(), &out, &in, end);
+    if (ZSTD_isError(left) != 0) {
+      return Error(ENOMEM, path_ + ": compress: " + ZSTD_getErrorName(left));
+    }
+    BEAM_TRY(write(buffer_.data(), out.pos));
+    if (end == ZSTD_e_end ? left == 0 : in.pos == in.size) {
+      return success();
+    }
+  }
+}
+
+Result<> ImageFileWriter::write(const void* bytes, std::size_t size) {
   XXH3_64bits_update(hash_.get(), bytes, size);
   const auto* at = static_cast<const char*>(bytes);
   while (size > 0) {
@@ -92,38 +139,53 @@ Result<> ImageFileWriter::append(const void* bytes, std::size_t size) {
       return Error::from_errno(path_ + ": write");
     }
     at += put;
-    size_ += static_cast<std::uint64_t>(put);
+    stored_ += static_cast<std::uint64_t>(put);
     size -= static_cast<std::size_t>(put);
   }
   return success();
 }
 
+Result<> ImageFileWriter::make_executable() {
+  return ::fchmod(fd_.get(), 0700) == 0 ? success() : Result<>(Error::from_errno(path_ + ": make executable"));
+}
+
 Result<ImageFile> ImageFileWriter::finish() {
-  if (fault_point("image.sync") || ::fsync(fd_.get()) != 0) {
-    return Error(errno != 0 ? errno : EIO, path_ + ": flush to the disk");
+  if (compressor_) {
+    BEAM_TRY(compress(nullptr, 0, ZSTD_e_end));
   }
-  return ImageFile{name_, size_, XXH3_64bits_digest(hash_.get())};
+  struct stat info {};
+  if (fault_point("image.sync")) {
+    return Error(EIO, path_ + ": flush to the disk");
+  }
+  if (::fsync(fd_.get()) != 0 || ::fstat(fd_.get(), &info) != 0) {
+    return Error::from_errno(path_ + ": flush to the disk");
+  }
+  return ImageFile{name_,       size_,           XXH3_64bits_digest(hash_.get()), compressor_ != nullptr, stored_,
+                   info.st_ino, changed_ns(info)};
 }
 
 ImageWriter::ImageWriter(std::string directory) : directory_(std::move(directory)), partial_(directory_ + ".partial") {}
 
-Result<ImageWriter> ImageWriter::create(const std::string& directory) {
+Result<ImageWriter> ImageWriter::create(const std::string& directory, bool compress) {
   ImageWriter writer(std::filesystem::path(directory).lexically_normal().string());
   while (writer.directory_.size() > 1 && writer.directory_.back() == '/') {
     writer.directory_.pop_back();
   }
+  writer.compress_ = compress;
   writer.partial_ = writer.directory_ + ".partial";
   struct stat info {};
   if (::lstat(writer.directory_.c_str(), &info) == 0) {
     return Error(EEXIST, "image " + directory).remedy("choose another place, or remove what is there");
   }
-  if (::mkdir(writer.partial_.c_str(), 0700) != 0) {
-    Error error = Error::from_errno("image " + writer.partial_);
-    return errno == EEXIST ? std::move(error).remedy("another freeze writes it, or one was killed: then remove it")
-                           : std::move(error);
+  if (::mkdir(writer.partial_.c_str(), 0700) != 0 &&
+      (errno != EEXIST || !remove_abandoned(writer.partial_) || ::mkdir(writer.partial_.c_str(), 0700) != 0)) {
+    const int code = errno;
+    Error error(code, "image " + writer.partial_);
+    return code == EEXIST ? std::move(error).remedy("another freeze writes it: wait for it, or choose another place")
+                          : std::move(error);
   }
-  writer.partial_fd_.reset(::open(writer.partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!writer.partial_fd_) {
+  writer.partial_fd_.reset(::open(writer.partial_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!writer.partial_fd_ || ::flock(writer.partial_fd_.get(), LOCK_EX | LOCK_NB) != 0) {
     return Error::from_errno("image " + writer.partial_);
   }
   return writer;
@@ -142,7 +204,8 @@ Result<ImageFileWriter> ImageWriter::file(const std::string& name) {
   if (!fd) {
     return Error::from_errno(path + ": create");
   }
-  return ImageFileWriter(std::move(fd), std::move(path), name);
+  const bool memory = name.starts_with("pages-") || name.starts_with("shared-");
+  return ImageFileWriter(std::move(fd), std::move(path), name, compress_ && memory);
 }
 
 Result<> ImageWriter::add(ImageFileWriter&& file) {
@@ -182,7 +245,7 @@ Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
   partial_fd_.reset();  // from here on it stays
   std::uint64_t size = bytes.size();
   for (const ImageFile& file : files_) {
-    size += file.size;
+    size += file.stored_size;
   }
   return size;
 }
@@ -198,6 +261,57 @@ std::string encode_manifest(const Manifest& manifest) {
 }
 
 // --- reading ---
+
+namespace {
+
+struct FreeDecompressor {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+// Into a memory file.
+Result<UniqueFd> decompress(UniqueFd stored, std::uint64_t size, const std::string& path) {
+  UniqueFd memory(::memfd_create("beam-image", MFD_CLOEXEC));
+  if (!memory) {
+    return Error::from_errno(path + ": decompress");
+  }
+  const std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context(ZSTD_createDCtx());
+  std::vector<char> in_bytes(ZSTD_DStreamInSize());
+  std::vector<char> out_bytes(ZSTD_DStreamOutSize());
+  std::uint64_t written = 0;
+  std::size_t left = 1;
+  for (;;) {
+    const ssize_t got = ::read(stored.get(), in_bytes.data(), in_bytes.size());
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      return Error::from_errno(path);
+    }
+    if (got == 0) {
+      break;
+    }
+    ZSTD_inBuffer in{in_bytes.data(), static_cast<std::size_t>(got), 0};
+    ZSTD_outBuffer out{};
+    do {
+      out = {out_bytes.data(), out_bytes.size(), 0};
+      left = ZSTD_decompressStream(context.get(), &out, &in);
+      if (ZSTD_isError(left) != 0 || out.pos > size - written) {
+        return Error(kDamaged, path + ": what is compressed in it is damaged");
+      }
+      if (out.pos > 0 && ::write(memory.get(), out_bytes.data(), out.pos) != static_cast<ssize_t>(out.pos)) {
+        return Error::from_errno(path + ": decompress");
+      }
+      written += out.pos;
+    } while (in.pos < in.size || out.pos == out.size);
+  }
+  if (left != 0 || written != size) {
+    return Error(kDamaged, path + ": what is compressed in it ends early");
+  }
+  ::lseek(memory.get(), 0, SEEK_SET);
+  return memory;
+}
+
+}  // namespace
 
 Result<Manifest> decode_manifest(std::string_view bytes) {
   ManifestHead head{};
@@ -254,7 +368,7 @@ Result<Image> Image::open(const std::string& directory) {
   }
   Image image(directory, std::move(fd), std::move(*manifest));
   for (const ImageFile& file : image.manifest_.files) {
-    BEAM_TRY(image.file(file.name));
+    BEAM_TRY(image.stored_file(file));
   }
   return image;
 }
@@ -265,31 +379,47 @@ const ImageFile* Image::find(const std::string& name) const {
   return it == manifest_.files.end() ? nullptr : &*it;
 }
 
+Result<UniqueFd> Image::stored_file(const ImageFile& entry) const {
+  const std::string path = "image " + directory_ + "/" + entry.name;
+  UniqueFd fd(::openat(fd_.get(), entry.name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) {
+    return Error(errno == ENOENT || errno == ELOOP ? kDamaged : errno, path);
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) {
+    return Error::from_errno(path);
+  }
+  if (!S_ISREG(info.st_mode) || static_cast<std::uint64_t>(info.st_size) != entry.stored_size) {
+    return Error(kDamaged,
+                 path + ": its size is " + std::to_string(info.st_size) + ", not " + std::to_string(entry.stored_size));
+  }
+  const bool plausible =
+      entry.compressed ? entry.size / kMostCompressed <= entry.stored_size : entry.size == entry.stored_size;
+  if (!plausible) {
+    return Error(kDamaged, path + ": its size is impossible");
+  }
+  return fd;
+}
+
 Result<UniqueFd> Image::file(const std::string& name) const {
   const std::string path = "image " + directory_ + "/" + name;
   const ImageFile* entry = find(name);
   if (entry == nullptr) {
     return Error(kDamaged, path + ": not in the manifest");
   }
-  UniqueFd fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) {
-    return Error(errno == ENOENT ? kDamaged : errno, path);
-  }
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) {
-    return Error::from_errno(path);
-  }
-  if (!S_ISREG(info.st_mode) || static_cast<std::uint64_t>(info.st_size) != entry->size) {
-    return Error(kDamaged,
-                 path + ": its size is " + std::to_string(info.st_size) + ", not " + std::to_string(entry->size));
-  }
-  return fd;
+  BEAM_TRY_ASSIGN(UniqueFd stored, stored_file(*entry));
+  return entry->compressed ? decompress(std::move(stored), entry->size, path) : Result<UniqueFd>(std::move(stored));
 }
 
-Result<> Image::verify() const {
+Result<> Image::verify(bool trust_unchanged) const {
   std::vector<char> buffer(kBuffer);
   for (const ImageFile& entry : manifest_.files) {
-    BEAM_TRY_ASSIGN(const auto fd, file(entry.name));
+    BEAM_TRY_ASSIGN(const auto fd, stored_file(entry));
+    struct stat info {};
+    if (trust_unchanged && ::fstat(fd.get(), &info) == 0 && info.st_ino == entry.inode &&
+        changed_ns(info) == entry.changed_ns) {
+      continue;
+    }
     const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> hash(XXH3_createState(), &XXH3_freeState);
     XXH3_64bits_reset(hash.get());
     for (;;) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <xxhash.h>
+#include <zstd.h>
 
 #include <cstdint>
 #include <memory>
@@ -28,10 +29,16 @@ inline constexpr std::uint32_t kImageFormat = 1;
 
 struct ImageFile {
   std::string name;
-  std::uint64_t size = 0;
-  std::uint64_t hash = 0;
+  std::uint64_t size = 0;         // of the contents
+  std::uint64_t hash = 0;         // of the file as it is stored
+  bool compressed = false;        // one zstd frame
+  std::uint64_t stored_size = 0;  // of the file
+  // Where it was written, and when last: while these hold, nobody has written to it since (inode(7): the change time
+  // can't be set). A copy has others.
+  std::uint64_t inode = 0;
+  std::int64_t changed_ns = 0;
 };
-BEAM_STATE(ImageFile, 1, name, size, hash)
+BEAM_STATE(ImageFile, 1, name, size, hash, compressed, stored_size, inode, changed_ns)
 
 struct Manifest {
   std::string beam_version;
@@ -40,16 +47,20 @@ struct Manifest {
   std::int64_t created_ms = 0;
   std::string sandbox;  // the runtime's description of the sandbox, its own encoding
   std::vector<ImageFile> files;
+  std::vector<std::string> cpu_features;  // cpu.h
 };
-BEAM_STATE(Manifest, 1, beam_version, kernel, workstation, created_ms, sandbox, files)
+BEAM_STATE(Manifest, 1, beam_version, kernel, workstation, created_ms, sandbox, files, cpu_features)
 
 // One file of an image, written from its start to its end.
 class ImageFileWriter {
  public:
-  ImageFileWriter(UniqueFd fd, std::string path, std::string name);
+  ImageFileWriter(UniqueFd fd, std::string path, std::string name, bool compress = false);
   ImageFileWriter(ImageFileWriter&&) = default;
   Result<> append(const void* bytes, std::size_t size);
+  // Of what was appended.
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  // Lets it be executed.
+  Result<> make_executable();
   [[nodiscard]] const std::string& name() const { return name_; }
   // Flushed to the disk; what the manifest says of it.
   Result<ImageFile> finish();
@@ -58,17 +69,27 @@ class ImageFileWriter {
   struct FreeState {
     void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
   };
+  struct FreeCompressor {
+    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  };
+  Result<> write(const void* bytes, std::size_t size);
+  Result<> compress(const void* bytes, std::size_t size, ZSTD_EndDirective end);
+
   UniqueFd fd_;
   std::string path_;
   std::string name_;
   std::uint64_t size_ = 0;
+  std::uint64_t stored_ = 0;
   std::unique_ptr<XXH3_state_t, FreeState> hash_;
+  std::unique_ptr<ZSTD_CCtx, FreeCompressor> compressor_;
+  std::vector<char> buffer_;
 };
 
 class ImageWriter {
  public:
-  // EEXIST when there is something at `directory` already.
-  static Result<ImageWriter> create(const std::string& directory);
+  // EEXIST when there is something at `directory` already. What a killed writer has left there makes room. `compress`:
+  // the contents of memory.
+  static Result<ImageWriter> create(const std::string& directory, bool compress = false);
   ImageWriter(ImageWriter&&) noexcept = default;
   // Removes what was written, unless commit() succeeded.
   ~ImageWriter();
@@ -83,7 +104,8 @@ class ImageWriter {
   explicit ImageWriter(std::string directory);
   std::string directory_;
   std::string partial_;
-  UniqueFd partial_fd_;
+  UniqueFd partial_fd_;  // locked (flock(2)) while it is written
+  bool compress_ = false;
   std::vector<ImageFile> files_;
 };
 
@@ -94,15 +116,17 @@ class Image {
 
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
-  // Compares every file with its hash.
-  Result<> verify() const;
+  // Compares every file with its hash; with `trust_unchanged` not one that nobody has written to since it was made
+  // here.
+  Result<> verify(bool trust_unchanged = false) const;
   // Decodes `objects`, and checks what refers to what.
   [[nodiscard]] Result<SandboxState> load() const;
-  // A file that the manifest names, for reading.
+  // The contents of a file that the manifest names, for reading.
   [[nodiscard]] Result<UniqueFd> file(const std::string& name) const;
   [[nodiscard]] const ImageFile* find(const std::string& name) const;
 
  private:
+  [[nodiscard]] Result<UniqueFd> stored_file(const ImageFile& entry) const;
   Image(std::string directory, UniqueFd fd, Manifest manifest)
       : directory_(std::move(directory)), fd_(std::move(fd)), manifest_(std::move(manifest)) {}
   std::string directory_;

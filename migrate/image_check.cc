@@ -48,6 +48,12 @@ class Checker {
         }
       }
     }
+    for (const MappedFileState& file : state_.mapped_files) {
+      const auto named = [&](const ImageFile& candidate) { return candidate.name == file.carried; };
+      if (!file.carried.empty() && std::none_of(manifest_.files.begin(), manifest_.files.end(), named)) {
+        return damaged("the file " + file.path + " is not in the image");
+      }
+    }
     for (const AddressSpaceState& space : state_.address_spaces) {
       BEAM_TRY(address_space(space));
     }
@@ -58,6 +64,12 @@ class Checker {
       auto checked = this->process(process);
       if (!checked.ok()) {
         return std::move(checked).error().context("process " + std::to_string(process.vpid));
+      }
+    }
+    for (const SessionTerminal& terminal : state_.terminals) {
+      if (!pids_.contains(terminal.session) || terminal.foreground < 0 || terminal.foreground >= kLargestPid ||
+          terminal.console < 0) {
+        return damaged("a controlling terminal is impossible");
       }
     }
     return state_.processes.empty() ? damaged("it has no process") : success();

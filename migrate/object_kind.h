@@ -93,6 +93,7 @@ struct KnownFile {
 struct CollectContext {
   interpose::Shared& shared;
   const std::array<int, 3>& stdio;  // the supervisor's descriptors that stand for the sandbox's streams; -1: none
+  const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
   ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
   SharedParts parts;
@@ -116,6 +117,7 @@ struct MakeContext {
   const std::array<int, 3>& stdio;  // what the streams are now
   bool force = false;               // files may have changed
   SharedParts parts;
+  const std::vector<int>* consoles = nullptr;  // slave ends of the new ones
   // The supervisor's descriptor of an inode that was kept, open for reading and writing. kDamaged: there is none.
   std::function<Result<int>(std::uint32_t index)> inode;
   // For kinds that are made after the processes: ids of now. 0: no such process.
@@ -173,7 +175,7 @@ class ObjectKind {
   [[nodiscard]] virtual Result<> link_all(LinkContext& /*context*/) const { return success(); }
   // Whether the state decodes, and refers to nothing that is not there.
   [[nodiscard]] virtual Result<> check(std::string_view state, const ImageFacts& facts) const = 0;
-  [[nodiscard]] virtual Result<Json> show(std::string_view state) const = 0;
+  [[nodiscard]] virtual Result<> show(std::string_view state, const JsonTarget& into) const = 0;
 };
 
 // A kind whose state is the struct S.
@@ -202,9 +204,10 @@ class KindOf : public ObjectKind {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
     return check_state(facts, state);
   }
-  Result<Json> show(std::string_view bytes) const final {
+  Result<> show(std::string_view bytes, const JsonTarget& into) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
-    return to_json_value(state);
+    write_json(into, state);
+    return success();
   }
 
  protected:

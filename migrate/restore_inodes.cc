@@ -116,7 +116,7 @@ Result<> Restorer::seal_inodes() {
 }
 
 std::string Restorer::executable_of(const ProcessState& process) const {
-  return process.deleted_executable ? executables_.at(*process.deleted_executable) : process.executable;
+  return process.deleted_executable ? executables_.at(*process.deleted_executable) : program_path(process.executable);
 }
 
 void Restorer::remove_executables() {

@@ -20,7 +20,8 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
       image_(image),
       state_(state),
       options_(options),
-      context_{options_.stdio, options_.force, {}, {}, {}, &tracer.shared()} {
+      context_{options_.stdio, options_.force, {}, nullptr, {}, {}, &tracer.shared()} {
+  context_.consoles = options_.consoles;
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
       return Error(kDamaged, "the image has no file " + std::to_string(index));
@@ -151,13 +152,15 @@ Result<> Restorer::open_mapped_files() {
     const MappedFileState& file = state_.mapped_files[i];
     UniqueFd fd(::open(file.path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat info {};
-    if (!fd || ::fstat(fd.get(), &info) != 0) {
+    if ((!fd || ::fstat(fd.get(), &info) != 0) && file.carried.empty()) {
       return Error::from_errno("open the mapped file " + file.path);
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-    const bool same =
-        S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size && modified == file.modified_ns;
-    if (!same && !options_.force) {
+    const bool same = fd && S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) == file.size &&
+                      modified == file.modified_ns;
+    if (!same && !file.carried.empty()) {
+      BEAM_TRY_ASSIGN(fd, carried_file(file, writable[i]));
+    } else if (!same && !options_.force) {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
     }

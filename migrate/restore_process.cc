@@ -15,6 +15,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/fault.h"
 #include "interpose/agent/layout.h"
 #include "interpose/signal_info.h"
 #include "migrate/kernel_structs.h"
@@ -38,6 +39,9 @@ Result<> Restorer::begin_fill(const ProcessState& process) {
   Remote remote(leader);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
   BEAM_TRY(fill_memory(remote, state_.address_spaces[process.address_space]));
+  if (fault_point("thaw.memory")) {
+    return Error(EIO, "thaw: fault point");
+  }
   BEAM_TRY(remote.call("set the umask", SYS_umask, process.umask));
   BEAM_TRY(remote.call("set the personality", SYS_personality, process.personality));
   return make_threads(process, leader);
@@ -78,6 +82,9 @@ Result<> Restorer::fill(const ProcessState& process) {
       ::prlimit64(leader.tid.value(), static_cast<__rlimit_resource>(limit.resource), &value, nullptr);
     }
   }
+  if (fault_point("thaw.threads")) {
+    return Error(EIO, "thaw: fault point");
+  }
   BEAM_TRY(queue_signals(process));
   for (const ThreadState& thread : process.threads) {
     if (!thread.exited) {
@@ -95,8 +102,7 @@ Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
     if (thread.vtid == process.vpid) {
       continue;
     }
-    constexpr std::uint64_t kThread =
-        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    constexpr std::uint64_t kThread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     BEAM_TRY_ASSIGN(const HostPid tid, fork_from(leader, kThread));
     if (!tracer_.shared().pids.bind(tid, VirtualPid(thread.vtid))) {
       return Error(EEXIST, "give a thread the id " + std::to_string(thread.vtid));
@@ -150,7 +156,8 @@ Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
   const std::string what = "registers of thread " + std::to_string(thread.vtid);
   iovec area{const_cast<std::uint8_t*>(thread.extended.data()), thread.extended.size()};
   if (::ptrace(PTRACE_SETREGSET, task.tid.value(), NT_X86_XSTATE, &area) != 0) {
-    return Error::from_errno("extended " + what).remedy("the processor lacks features of the one that it was frozen on");
+    return Error::from_errno("extended " + what)
+        .remedy("the processor lacks features of the one that it was frozen on");
   }
   StoppedTracee tracee(task.tid);
   user_regs_struct* regs = tracee.regs();
@@ -228,7 +235,8 @@ Result<> Restorer::stop(const ProcessState& process) {
     task = threads_.at(process.threads[1].vtid);
   }
   const pid_t tid = task->tid.value();
-  if (::kill(task->process->host.value(), process.stop_signal) != 0 || ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
+  if (::kill(task->process->host.value(), process.stop_signal) != 0 ||
+      ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
     return Error::from_errno("stop process " + std::to_string(process.vpid));
   }
   for (;;) {

@@ -1,8 +1,8 @@
 // Who is whose child in which session and group, and which of them are dead already.
 //
-// A process gets its session from whoever forks it, and its parent is the forker or, with CLONE_PARENT, the forker's parent.
-// A session or group whose leader is gone is made by a ghost: a process of the leader's id that ends once its members are
-// there; the kernel keeps the number as long as they use it.
+// A process gets its session from whoever forks it, and its parent is the forker or, with CLONE_PARENT, the forker's
+// parent. A session or group whose leader is gone is made by a ghost: a process of the leader's id that ends once its
+// members are there; the kernel keeps the number as long as they use it.
 #include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -24,7 +24,9 @@ namespace {
 using interpose::StoppedTracee;
 using interpose::Task;
 
-bool is_session_leader(const ProcessState& process) { return process.session == process.vpid; }
+bool is_session_leader(const ProcessState& process) {
+  return process.session == process.vpid;
+}
 
 }  // namespace
 
@@ -60,7 +62,9 @@ Result<> Restorer::make_children(const ProcessState& process) {
       children.push_back(&child);
     }
   }
-  const auto session_of_task = [&] { return tracer_.shared().pids.to_virtual(HostPid(::getsid(task.tid.value()))).value(); };
+  const auto session_of_task = [&] {
+    return tracer_.shared().pids.to_virtual(HostPid(::getsid(task.tid.value()))).value();
+  };
   std::vector<const ProcessState*> later;
   if (is_session_leader(process) && session_of_task() != process.vpid) {
     // Children that it had before it became a leader are of the session that it was born in.
@@ -75,6 +79,7 @@ Result<> Restorer::make_children(const ProcessState& process) {
     children = later;
     Remote remote(task);
     BEAM_TRY(remote.call("begin a session", SYS_setsid));
+    BEAM_TRY(take_terminal(process));
   }
   later.clear();
   for (const ProcessState* child : children) {
@@ -109,7 +114,8 @@ Result<> Restorer::make_strays() {
   while (!strays_.empty()) {
     const ProcessState& process = *strays_.back();
     strays_.pop_back();
-    const std::string what = "process " + std::to_string(process.vpid) + " in session " + std::to_string(process.session);
+    const std::string what =
+        "process " + std::to_string(process.vpid) + " in session " + std::to_string(process.session);
     const auto leader = leaders_.find(process.session);
     if (leader == leaders_.end()) {
       return Error(ENOTSUP, what);
@@ -297,8 +303,9 @@ Result<> Restorer::drop_signals() {
     } arguments{~0ULL, {0, 0}};
     BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
     for (;;) {
-      BEAM_TRY_ASSIGN(const std::int64_t signal,
-                      remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
+      BEAM_TRY_ASSIGN(
+          const std::int64_t signal,
+          remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
       if (signal < 0) {
         break;
       }

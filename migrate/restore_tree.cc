@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "interpose/agent.h"
 #include "interpose/agent/layout.h"
 #include "migrate/proc_reader.h"
@@ -40,7 +41,9 @@ int wait_for(HostPid tid, int& status) {
   return got < 0 ? errno : 0;
 }
 
-int event_of(int status) { return WIFSTOPPED(status) ? status >> 16 : 0; }
+int event_of(int status) {
+  return WIFSTOPPED(status) ? status >> 16 : 0;
+}
 
 }  // namespace
 
@@ -93,7 +96,11 @@ Result<> Restorer::make_tree() {
   }
   BEAM_TRY(make_strays());
   remove_executables();
+  if (fault_point("thaw.tree")) {
+    return Error(EIO, "thaw: fault point");
+  }
   BEAM_TRY(set_groups());
+  BEAM_TRY(set_foreground_groups());
   BEAM_TRY(end_zombies());
   return drop_signals();
 }
@@ -127,6 +134,9 @@ Result<> Restorer::make_first(const ProcessState& process) {
   BEAM_TRY(remote.call("place the control socket", SYS_dup3, kInherited, static_cast<std::uint64_t>(control_fd_), 0));
   BEAM_TRY(close_all_but_control(remote));
   BEAM_TRY(empty(*task));
+  if (request.new_session) {
+    BEAM_TRY(take_terminal(process));
+  }
   return set_subreaper(process);
 }
 
@@ -235,8 +245,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
   const std::uint64_t name_at = remote.scratch() + kPathAt;
   BEAM_TRY(remote.put_bytes(name.c_str(), name.size() + 1, kPathAt));
   const std::size_t path_offset = kPathAt + name.size() + 1;
-  BEAM_TRY_ASSIGN(const std::uint64_t path_at,
-                  remote.put_bytes(program.c_str(), program.size() + 1, path_offset));
+  BEAM_TRY_ASSIGN(const std::uint64_t path_at, remote.put_bytes(program.c_str(), program.size() + 1, path_offset));
   const std::array<std::uint64_t, 3> words{name_at, 0, 0};  // argv, and an empty envp from the second on
   BEAM_TRY_ASSIGN(const std::uint64_t argv_at, remote.put(words));
 

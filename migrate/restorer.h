@@ -29,6 +29,7 @@ namespace beam::migrate {
 struct RestoreOptions {
   std::array<int, 3> stdio{0, 1, 2};  // not owned
   bool force = false;                 // go on with files that have changed since the freeze
+  const std::vector<int>* consoles = nullptr;
 };
 
 class Restorer {
@@ -87,6 +88,16 @@ class Restorer {
   Result<> end_as(interpose::Task& task, int wait_status);
   Result<> drop_signals();
 
+  // carried_files.cc
+  Result<UniqueFd> carried_file(const MappedFileState& file, bool writable);
+  // What is executed for a program that was executed by this path.
+  [[nodiscard]] std::string program_path(const std::string& path) const;
+
+  // restore_terminals.cc
+  // For a leader of a session, before anything is forked from it: a child inherits the terminal.
+  Result<> take_terminal(const ProcessState& process);
+  Result<> set_foreground_groups();
+
   // restore_memory.cc
   Result<> fill_memory(Remote& remote, const AddressSpaceState& space);
   Result<> map(Remote& remote, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
@@ -118,6 +129,7 @@ class Restorer {
   RestoreOptions options_;
   MakeContext context_;
   std::map<std::uint32_t, UniqueFd> objects_;
+  std::map<std::string, std::string> carried_;  // paths of files of the image, by those that they stand for
   std::vector<UniqueFd> mapped_files_;
   std::vector<UniqueFd> inodes_;                      // of state_.shared_memory, open for reading and writing
   std::map<std::uint32_t, std::string> executables_;  // where those of the inodes stand meanwhile that are executed

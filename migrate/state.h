@@ -80,8 +80,9 @@ struct MappedFileState {
   std::string path;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
+  std::string carried{};  // the file of the image with its contents; empty: none
 };
-BEAM_STATE(MappedFileState, 1, path, size, modified_ns)
+BEAM_STATE(MappedFileState, 1, path, size, modified_ns, carried)
 
 // What has an inode that no path leads to: contents in the image. Mappings and descriptors refer to it by index.
 enum class InodeKind : std::uint8_t {
@@ -274,6 +275,14 @@ struct ClockState {
 };
 BEAM_STATE(ClockState, 1, realtime_ns, monotonic_ns, boottime_ns)
 
+// The controlling terminal of a session.
+struct SessionTerminal {
+  std::int32_t session = 0;
+  std::int32_t foreground = 0;  // its process group; 0: none of the sandbox
+  std::int32_t console = -1;    // which of the runtime's terminals it is
+};
+BEAM_STATE(SessionTerminal, 1, session, foreground, console)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -283,8 +292,9 @@ struct SandboxState {
   std::vector<MappedFileState> mapped_files;
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
+  std::vector<SessionTerminal> terminals;
 };
 BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
-           objects)
+           objects, terminals)
 
 }  // namespace beam::migrate

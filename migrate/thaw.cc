@@ -4,7 +4,9 @@
 
 #include <optional>
 
+#include "base/fault.h"
 #include "interpose/tracer.h"
+#include "migrate/cpu.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
@@ -18,18 +20,31 @@ std::int64_t clock_ns(clockid_t clock) {
 
 }  // namespace
 
-Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options, interpose::Observer& observer) {
-  BEAM_TRY(image.verify());
+Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
+                                                interpose::Observer& observer) {
+  BEAM_TRY(image.verify(true));
+  const auto missing = missing_features(image.manifest().cpu_features, cpu_features());
+  if (!missing.empty() && !options.force) {
+    std::string list;
+    for (const std::string& feature : missing) {
+      list += (list.empty() ? "" : ", ") + feature;
+    }
+    return Error(ENOTSUP, "this processor lacks what programs may have found on the frozen one's: " + list)
+        .remedy("thaw it on a processor that has them, or with --force");
+  }
   BEAM_TRY_ASSIGN(const SandboxState state, image.load());
   if (options.engine.host_name.empty()) {
     options.engine.host_name = state.host_name;
+  }
+  if (fault_point("thaw.loaded")) {
+    return Error(EIO, "thaw: fault point");
   }
   BEAM_TRY_ASSIGN(auto engine, interpose::Engine::start(std::move(options.engine), observer));
   std::optional<Result<>> result;
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),
                                      state.clocks.boottime_ns - clock_ns(CLOCK_BOOTTIME)};
-    Restorer restorer(tracer, image, state, {options.stdio, options.force});
+    Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
     result = restorer.build();
     if (result->ok()) {
       restorer.start();

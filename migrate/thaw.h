@@ -13,12 +13,13 @@ namespace beam::migrate {
 
 struct ThawOptions {
   std::array<int, 3> stdio{0, 1, 2};  // what the sandbox's open streams are connected to; -1: /dev/null; not consumed
+  std::vector<int> consoles;          // slave ends of the new terminals, as many as the image has; not consumed
   bool force = false;                 // go on with files that have changed since the freeze
   interpose::EngineOptions engine;    // an empty host_name: the image's
 };
 
-// The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing is
-// left behind.
+// The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing
+// is left behind.
 [[nodiscard]] Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions options,
                                                               interpose::Observer& observer);
 

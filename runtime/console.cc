@@ -23,8 +23,10 @@ Result<std::shared_ptr<Console>> Console::open(asio::io_context& io, const Strea
     return Error::from_errno("/dev/ptmx: cannot unlock the pseudo-terminal");
   }
   // By descriptor, so that it is the right one whatever is mounted on /dev/pts.
-  UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!slave) {
+  // O_CLOEXEC would stay among the description's own flags (drivers/tty/pty.c), and /proc would show it for every
+  // descriptor.
+  UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY));
+  if (!slave || ::fcntl(slave.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return Error::from_errno("/dev/ptmx: cannot open the terminal side");
   }
   struct termios modes {};
@@ -191,6 +193,22 @@ pid_t Console::foreground_group() const {
   // TIOCGPGRP on the master answers for the slave (tty_ioctl(4)).
   return ::ioctl(const_cast<asio::posix::stream_descriptor&>(master_).native_handle(), TIOCGPGRP, &group) == 0 ? group
                                                                                                                : -1;
+}
+
+Result<ConsoleState> Console::capture() {
+  drain();
+  BEAM_TRY_ASSIGN(ConsoleState state, capture_console(master_.native_handle(), slave_.get()));
+  state.queued = input_;
+  state.recent = recent_;
+  return state;
+}
+
+Result<> Console::restore(const ConsoleState& state) {
+  std::string queued;
+  BEAM_TRY(restore_console(master_.native_handle(), slave_.get(), state, queued));
+  recent_ = state.recent;
+  input(queued + state.queued);
+  return success();
 }
 
 }  // namespace beam::runtime

@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "runtime/console_state.h"
 #include "runtime/messages.h"
 
 namespace beam::runtime {
@@ -59,6 +60,11 @@ class Console : public std::enable_shared_from_this<Console> {
   void resize(const WindowSize& window, bool redraw);
   // The process group in the foreground, as the kernel knows it; -1 when there is none.
   [[nodiscard]] pid_t foreground_group() const;
+
+  // While nothing of the sandbox runs: what is in it.
+  Result<ConsoleState> capture();
+  // Before anything of the sandbox runs: puts that into a new one.
+  Result<> restore(const ConsoleState& state);
 
   // Passes on all output that was written before this call, even to congested sinks.
   void drain();

@@ -10,7 +10,8 @@ Result<SandboxDescription> describe(const migrate::Image& image) {
     return std::move(description).error().context("image " + image.directory() + ": description of the sandbox");
   }
   // The name becomes a file name.
-  if (!valid_name(description->name) || !valid_name(description->group) || description->command.empty()) {
+  if (!valid_name(description->name) || !valid_name(description->group) || description->command.empty() ||
+      (description->terminal && description->consoles.empty())) {
     return Error(migrate::kDamaged, "image " + image.directory() + ": it has no valid name or command");
   }
   return description;

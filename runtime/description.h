@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "migrate/image.h"
+#include "runtime/console_state.h"
 
 namespace beam::runtime {
 
@@ -22,9 +23,12 @@ struct SandboxDescription {
   std::uint32_t umask = 022;
   bool keep_stdin = false;
   bool terminal = false;
-  std::int32_t root = 0;    // the process whose end is the end of the sandbox
-  std::int32_t target = 0;  // COMMAND
-  bool stopped = false;     // COMMAND was stopped, as by SIGTSTP
+  std::int32_t root = 0;           // the process whose end is the end of the sandbox
+  std::int32_t target = 0;         // COMMAND
+  bool stopped = false;            // COMMAND was stopped, as by SIGTSTP
+  std::uint8_t terminal_mask = 0;  // bit n: COMMAND's descriptor n was its terminal
+  // COMMAND's own first, if it has one; then those of processes that were executed later.
+  std::vector<ConsoleState> consoles;
 };
 
 // kDamaged: the image doesn't say.
@@ -35,6 +39,6 @@ struct SandboxDescription {
 namespace beam::migrate {
 
 BEAM_STATE(runtime::SandboxDescription, 1, id, name, group, host_name, working_directory, command, environment, umask,
-           keep_stdin, terminal, root, target, stopped)
+           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles)
 
 }  // namespace beam::migrate

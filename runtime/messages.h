@@ -8,7 +8,7 @@
 
 namespace beam::runtime {
 
-inline constexpr std::uint16_t kProtocolVersion = 2;
+inline constexpr std::uint16_t kProtocolVersion = 3;
 
 enum class MessageType : std::uint16_t {
   // client to supervisor
@@ -127,9 +127,11 @@ struct FreezeRequest {
   static constexpr MessageType kType = MessageType::kFreeze;
   std::string image;  // absolute; must not exist
   bool keep_running = false;
+  bool compress = false;
+  bool self_contained = false;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(image, keep_running);
+    archive(image, keep_running, compress, self_contained);
   }
 };
 

@@ -55,6 +55,8 @@ Supervisor::Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd,
       ::sigaddset(&inherited_ignored_, signal);
     }
   }
+  // A limit of file sizes (setrlimit(2)) is an error of the freeze that meets it, and not the end of the sandbox.
+  ::signal(SIGXFSZ, SIG_IGN);
 }
 Supervisor::~Supervisor() = default;
 
@@ -498,7 +500,10 @@ void Supervisor::resume(Session& session, const Resume& message) {
 }
 
 void Supervisor::stop() {
-  if (engine_) {
+  // A freeze holds the event thread, and may be waiting for this one.
+  if (busy_) {
+    deferred_.push_back([this] { stop(); });
+  } else if (engine_) {
     engine_->kill_all();
   }
 }
@@ -569,7 +574,7 @@ void Supervisor::exited(VirtualPid pid, int wait_status) {
   }
   if (pid == command_root_) {
     command_status_ = exit_status_of(wait_status);
-    engine_->kill_all();
+    stop();
     return;
   }
   const Job job = std::move(found->second);

@@ -38,6 +38,8 @@ struct StreamSources;
 // What `beam thaw` asks for beside it.
 struct ThawConfig {
   std::string image;  // absolute
+  std::vector<ConsoleState> consoles;
+  bool client_terminal = false;  // the client has one, whose window counts
   bool force = false;
   VirtualPid root;  // as in SandboxDescription
   VirtualPid target;
@@ -120,7 +122,13 @@ class Supervisor : public interpose::Observer {
   // supervisor_freeze.cc
   Result<> thaw(const std::shared_ptr<Session>& session);
   [[nodiscard]] bool ending() const;
-  [[nodiscard]] migrate::FreezeOptions freeze_options() const;
+  using Consoles = std::vector<std::shared_ptr<Console>>;
+  [[nodiscard]] Consoles consoles() const;
+  [[nodiscard]] migrate::FreezeOptions freeze_options(const Consoles& consoles) const;
+  Result<std::string> describe(const Consoles& consoles);
+  // Runs `work` on the main thread and waits for it.
+  template <typename T>
+  T on_main_thread(std::function<T()> work);
   void frozen(const Result<migrate::FreezeReport>& result, const Obstacles& obstacles, bool keep_running,
               const std::shared_ptr<Session>& session);
   // Runs `work` beside the main thread and `done` on it. While it is busy so, requests that need the event thread,
@@ -155,7 +163,8 @@ class Supervisor : public interpose::Observer {
   bool busy_ = false;
   std::thread worker_;
   std::deque<std::function<void()>> deferred_;
-  std::optional<std::string> frozen_image_;  // the sandbox ends because it is there
+  std::vector<std::shared_ptr<Console>> orphan_consoles_;  // of processes that were executed before a thaw
+  std::optional<std::string> frozen_image_;                // the sandbox ends because it is there
   std::shared_ptr<Session> freezer_session_;
   Frozen freezer_reply_;
   // Last, so that its threads end before anything that they post to.

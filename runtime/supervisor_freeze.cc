@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <asio/post.hpp>
+#include <future>
 
 #include "base/log.h"
 #include "migrate/freeze.h"
 #include "migrate/thaw.h"
 #include "runtime/description.h"
+#include "runtime/paths.h"
 #include "runtime/session.h"
 #include "runtime/supervisor.h"
 #include "runtime/supervisor_process.h"
@@ -91,7 +93,21 @@ void Supervisor::run_deferred() {
   }
 }
 
-migrate::FreezeOptions Supervisor::freeze_options() const {
+Supervisor::Consoles Supervisor::consoles() const {
+  Consoles all;
+  if (const auto job = jobs_.find(command_root_); job != jobs_.end() && job->second.console) {
+    all.push_back(job->second.console);
+  }
+  for (const auto& [root, job] : jobs_) {
+    if (root != command_root_ && job.console) {
+      all.push_back(job.console);
+    }
+  }
+  all.insert(all.end(), orphan_consoles_.begin(), orphan_consoles_.end());
+  return all;
+}
+
+migrate::FreezeOptions Supervisor::freeze_options(const Consoles& consoles) const {
   migrate::FreezeOptions options;
   options.stdio = numbers(stream_names_);
   for (const auto& [root, job] : jobs_) {
@@ -99,6 +115,20 @@ migrate::FreezeOptions Supervisor::freeze_options() const {
       options.later_stdio.push_back(numbers(job.streams));
     }
   }
+  for (const auto& console : consoles) {
+    options.consoles.push_back(console->slave());
+  }
+  return options;
+}
+
+template <typename T>
+T Supervisor::on_main_thread(std::function<T()> work) {
+  std::promise<T> promise;
+  asio::post(io_, [&] { promise.set_value(work()); });
+  return promise.get_future().get();
+}
+
+Result<std::string> Supervisor::describe(const Consoles& consoles) {
   SandboxDescription description;
   const SandboxRecord& record = config_.record;
   description.id = record.id;
@@ -110,14 +140,17 @@ migrate::FreezeOptions Supervisor::freeze_options() const {
   description.environment = config_.environment;
   description.umask = config_.umask;
   description.keep_stdin = config_.keep_stdin;
-  description.terminal = record.terminal;
   description.root = command_root_.value();
   if (const auto job = jobs_.find(command_root_); job != jobs_.end()) {
     description.target = job->second.target.value();
     description.stopped = job->second.stopped;
+    description.terminal = job->second.console != nullptr;
+    description.terminal_mask = description.terminal ? config_.streams.terminal_mask : std::uint8_t{0};
   }
-  options.sandbox = migrate::encode(description);
-  return options;
+  for (const auto& console : consoles) {
+    BEAM_TRY_ASSIGN(description.consoles.emplace_back(), console->capture());
+  }
+  return migrate::encode(description);
 }
 
 Result<> Supervisor::freeze(Session& session, const FreezeRequest& request) {
@@ -130,15 +163,26 @@ Result<> Supervisor::freeze(Session& session, const FreezeRequest& request) {
     return Error(0, config_.record.name + ": is ending");
   }
   struct Work {
+    Consoles consoles;  // kept, whatever ends meanwhile
     migrate::FreezeOptions options;
     std::vector<migrate::Obstacle> obstacles;
     std::optional<Result<migrate::FreezeReport>> result;
   };
   const auto work = std::make_shared<Work>();
-  work->options = freeze_options();
+  work->consoles = consoles();
+  work->options = freeze_options(work->consoles);
   work->options.image_directory = request.image;
   work->options.keep_running = request.keep_running;
+  work->options.compress = request.compress;
+  work->options.self_contained = request.self_contained;
+  // Beam's own PID 1 is another one with every version of Beam.
+  if (auto init = helper_path("beam-init"); init.ok()) {
+    work->options.carried.push_back(std::move(*init));
+  }
   work->options.obstacles = &work->obstacles;
+  work->options.describe = [this, all = &work->consoles] {
+    return on_main_thread<Result<std::string>>([this, all] { return describe(*all); });
+  };
   if (!request.keep_running) {
     // Arrives before the ends of the processes do.
     work->options.on_durable = [this, image = request.image] {
@@ -189,11 +233,13 @@ Result<> Supervisor::check(Session& session) {
     return Error(0, config_.record.name + ": is ending");
   }
   struct Work {
+    Consoles consoles;
     migrate::FreezeOptions options;
     std::optional<Result<std::vector<migrate::Obstacle>>> result;
   };
   const auto work = std::make_shared<Work>();
-  work->options = freeze_options();
+  work->consoles = consoles();
+  work->options = freeze_options(work->consoles);
   work_aside([this, work] { work->result = migrate::check(*engine_, work->options); },
              [this, work, weak = session.weak_from_this()] {
                const auto asker = weak.lock();
@@ -214,16 +260,36 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   const ThawConfig& thaw = *config_.thaw;
   StreamSources sources;
   BEAM_TRY_ASSIGN(sources, take_streams());
-  BEAM_TRY_ASSIGN(const auto image, migrate::Image::open(thaw.image));
+  Consoles consoles;
   migrate::ThawOptions options;
+  for (const ConsoleState& state : thaw.consoles) {
+    BEAM_TRY_ASSIGN(auto console, Console::open(io_, StreamSetup{}));
+    BEAM_TRY(console->restore(state));
+    options.consoles.push_back(console->slave());
+    consoles.push_back(std::move(console));
+  }
+  std::shared_ptr<Console> own;
+  if (config_.streams.terminal_mask != 0) {
+    own = consoles.front();
+    orphan_consoles_.assign(consoles.begin() + 1, consoles.end());
+    if (config_.record.detached) {
+      own->set_log(sources.streams[1].release());
+    }
+  } else {
+    orphan_consoles_ = consoles;
+  }
+  BEAM_TRY_ASSIGN(const auto image, migrate::Image::open(thaw.image));
   options.stdio = numbers(sources.streams);
   options.force = thaw.force;
   options.engine.host_name = config_.record.host_name;
   BEAM_TRY_ASSIGN(engine_, migrate::thaw(image, std::move(options), *this));
   command_root_ = thaw.root;
-  Job job{thaw.root, thaw.target, nullptr, thaw.stopped, {}};
-  jobs_[command_root_] = std::move(job);
-  session->follow(command_root_, nullptr, false);
+  jobs_[command_root_] = Job{thaw.root, thaw.target, own, thaw.stopped, {}};
+  session->follow(command_root_, own, false);
+  if (own && thaw.client_terminal) {
+    // A full-screen program paints itself anew, at the size of the terminal that it is on now.
+    own->resize(config_.streams.window, true);
+  }
   stream_names_ = stand_ins(sources.streams, config_.streams.terminal_mask);
   if (!replaced_record_.empty()) {
     store_.drop_replaced(replaced_record_);

@@ -18,12 +18,16 @@ struct FreezeOptions {
   std::string name;
   std::string image;
   bool keep_running = false;
+  std::string compress = "none";
+  bool self_contained = false;
 };
 
 void declare(CLI::App& app, FreezeOptions& options) {
   app.add_option("NAME", options.name, "The sandbox")->required();
   app.add_option("-o,--output", options.image, "The directory to make (default: images/NAME-TIME in the home)")
       ->type_name("IMAGE");
+  app.add_option("--compress", options.compress, "How memory is stored: zstd or none (default)")->type_name("METHOD");
+  app.add_flag("--self-contained", options.self_contained, "Put every executed or mapped file into the image as well");
   app.add_flag("--keep-running", options.keep_running, "Let the sandbox go on afterwards instead of ending it");
 }
 
@@ -61,6 +65,9 @@ int verb_freeze(const std::vector<std::string>& arguments) {
   if (const auto done = line.parse(arguments)) {
     return *done;
   }
+  if (options.compress != "none" && options.compress != "zstd") {
+    return line.wrong_usage("--compress: '" + options.compress + "' is no method; use zstd or none");
+  }
   const auto store = RecordStore::open();
   if (!store.ok()) {
     return fail(kExitFailed, store.error().message());
@@ -77,7 +84,8 @@ int verb_freeze(const std::vector<std::string>& arguments) {
   if (!image.ok()) {
     return fail(kExitFailed, image.error().message());
   }
-  auto sent = channel->send(FreezeRequest{*image, options.keep_running});
+  auto sent =
+      channel->send(FreezeRequest{*image, options.keep_running, options.compress == "zstd", options.self_contained});
   if (sent.ok()) {
     sent = channel->flush_all();
   }

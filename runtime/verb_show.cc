@@ -6,6 +6,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "migrate/json_value.h"
 #include "migrate/object_kind.h"
 #include "runtime/description.h"
 #include "runtime/file_io.h"
@@ -60,11 +61,9 @@ Result<> for_contents(const migrate::Image& image, const std::string& file, cons
 
 Json format_of(const migrate::Image& image) {
   const migrate::Manifest& manifest = image.manifest();
-  return Json{{"version", migrate::kImageFormat},
-              {"beam_version", to_json_value(manifest.beam_version)},
-              {"kernel", to_json_value(manifest.kernel)},
-              {"workstation", to_json_value(manifest.workstation)},
-              {"created_ms", manifest.created_ms}};
+  return Json{{"version", migrate::kImageFormat},         {"beam_version", to_json_value(manifest.beam_version)},
+              {"kernel", to_json_value(manifest.kernel)}, {"workstation", to_json_value(manifest.workstation)},
+              {"created_ms", manifest.created_ms},        {"cpu_features", to_json_value(manifest.cpu_features)}};
 }
 
 Json sandbox_of(const SandboxDescription& description, const migrate::SandboxState& state) {
@@ -77,7 +76,8 @@ Json sandbox_of(const SandboxDescription& description, const migrate::SandboxSta
 Result<Json> objects_of(const migrate::SandboxState& state) {
   Json list = Json::array();
   for (const auto& object : state.objects) {
-    BEAM_TRY_ASSIGN(Json shown, migrate::find_kind(object.kind)->show(object.state));
+    Json shown;
+    BEAM_TRY(migrate::find_kind(object.kind)->show(object.state, migrate::JsonTarget(shown)));
     list.push_back({{"id", object.id}, {"kind", object.kind}, {"state", std::move(shown)}});
   }
   return list;

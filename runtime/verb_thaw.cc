@@ -45,7 +45,13 @@ RunConfig make_config(const ThawOptions& options, const std::string& image, cons
   config.environment = description.environment;
   config.umask = static_cast<mode_t>(description.umask) & 0777;
   config.keep_stdin = description.keep_stdin;
-  config.thaw = ThawConfig{image, options.force, VirtualPid(description.root), VirtualPid(description.target),
+  config.streams.terminal_mask = description.terminal ? description.terminal_mask : std::uint8_t{0};
+  config.thaw = ThawConfig{image,
+                           description.consoles,
+                           false,
+                           options.force,
+                           VirtualPid(description.root),
+                           VirtualPid(description.target),
                            description.stopped};
   return config;
 }
@@ -84,6 +90,12 @@ int verb_thaw(const std::vector<std::string>& arguments) {
   }
   RunConfig config = make_config(options, *path, *description);
   const SignalBlock signals;
+  auto terminal = options.detach || config.streams.terminal_mask == 0 ? std::nullopt : Terminal::find();
+  if (terminal) {
+    config.thaw->client_terminal = true;
+    config.streams.window = terminal->window();
+  }
+  config.streams.foreground = true;
   const StreamSetup streams = config.streams;
   auto socket = Supervisor::launch(std::move(config), std::move(*store), signals.inherited());
   if (!socket.ok()) {
@@ -92,7 +104,7 @@ int verb_thaw(const std::vector<std::string>& arguments) {
   if (options.detach) {
     return finish_detached(std::move(*socket), failed);
   }
-  Foreground foreground(Channel(std::move(*socket)), std::nullopt, streams, signals);
+  Foreground foreground(Channel(std::move(*socket)), std::move(terminal), streams, signals);
   return foreground.run();
 }
 
