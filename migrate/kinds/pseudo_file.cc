@@ -82,13 +82,16 @@ class PseudoFile : public KindOf<PseudoFileState> {
       return state;
     }
     std::string_view rest(file.link);
-    if (rest.ends_with(kDeleted)) {
-      rest.remove_suffix(kDeleted.size());
-      state.ended = take_number(rest, kProc) != 0;
-      if (state.ended && take_number(rest, "/task/") != 0) {
-        rest = rest.empty() ? "/task" : rest;
+    // Of one that has ended, the path leads to nothing, or to another process's.
+    struct stat found {};
+    if (::lstat(file.link.c_str(), &found) != 0 || found.st_ino != file.info.st_ino) {
+      if (rest.ends_with(kDeleted)) {
+        rest.remove_suffix(kDeleted.size());
       }
-      state.path = rest;
+      state.ended = take_number(rest, kProc) != 0;
+      const std::string_view whole = rest;
+      const bool thread = take_number(rest, "/task/") != 0;
+      state.path = thread && rest.empty() ? whole.substr(0, sizeof "/task" - 1) : rest;
       return state.ended ? Result<PseudoFileState>(state) : Error(kObstacle, "a file of /proc that has been removed");
     }
     const auto& pids = context.shared.pids;
