@@ -453,4 +453,17 @@ int ProcView::open_listing_for_stat(const Caller& caller, const ProcNode& node, 
   return list(node, O_PATH, false, fd);
 }
 
+Result<UniqueFd> ProcView::open_listing_again(const std::string& shown, int flags) {
+  directory_is_held();
+  if (shown == "/proc") {
+    return listing_->open_root(processes(), flags);
+  }
+  constexpr std::size_t kPrefix = sizeof "/proc/" - 1;
+  const VirtualPid process(shown.size() > kPrefix ? std::atoi(shown.c_str() + kPrefix) : 0);
+  if (process.value() <= 0) {
+    return Error(ENOENT, "list " + shown);
+  }
+  return listing_->open_tasks(process, threads_of(process), flags);
+}
+
 }  // namespace beam::interpose

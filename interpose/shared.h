@@ -13,6 +13,7 @@
 #include "interpose/sysv_space.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
+#include "interpose/watched_paths.h"
 #include "ns/pid_space.h"
 
 namespace beam::rootfs {
@@ -49,6 +50,7 @@ struct Shared {
   ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
+  WatchedPaths watched_paths;
 
   // The message traps (message_traps.h) that every process of the sandbox has from its start on.
   std::atomic<unsigned> message_traps{0};

@@ -206,6 +206,8 @@ Result<> Collector::live(const LiveProcess& live) {
     state.working_directory.resize(state.working_directory.size() - kDeleted.size());
     state.working_directory_deleted = true;
   }
+  // In the sandbox's /proc, by the sandbox's ids: those of the workstation will be others.
+  state.working_directory = sandbox_.shared().proc->shown(state.working_directory);
   BEAM_TRY_ASSIGN(const std::string root, read_proc_link(tid, "root"));
   BEAM_TRY_ASSIGN(const std::string own_root, read_proc_link(HostPid(::getpid()), "root"));
   if (root != own_root) {

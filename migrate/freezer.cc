@@ -54,7 +54,7 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   collector.set_consoles(options.consoles);
   BEAM_TRY(collector.run());
-  if (!collector.obstacles().empty()) {
+  if (!collector.obstacles().empty()) {  // some show only when contents are taken
     if (options.obstacles != nullptr) {
       *options.obstacles = collector.obstacles();
     }

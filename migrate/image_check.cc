@@ -26,11 +26,13 @@ class Checker {
       if (!objects_.insert(object.id).second) {
         return damaged("object " + std::to_string(object.id) + " is there twice");
       }
-      const ObjectKind* kind = find_kind(object.kind);
-      if (kind == nullptr) {
+      if (find_kind(object.kind) == nullptr) {
         return damaged("object " + std::to_string(object.id) + " is of the unknown kind '" + object.kind + "'");
       }
-      auto checked = kind->check(object.state);
+    }
+    const ImageFacts facts{objects_, state_.shared_memory.size()};
+    for (const ObjectRecord& object : state_.objects) {
+      auto checked = find_kind(object.kind)->check(object.state, facts);
       if (!checked.ok()) {
         return std::move(checked).error().context("object " + std::to_string(object.id) + " (" + object.kind + ")");
       }

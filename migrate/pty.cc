@@ -8,6 +8,8 @@
 #include <array>
 #include <string>
 
+#include "migrate/object_kind.h"
+
 // sys/ioctl.h and asm/termbits.h do not go together.
 extern "C" int ioctl(int fd, unsigned long request, ...) noexcept;
 
@@ -135,6 +137,15 @@ Result<PtyContents> take_pty(int master, int slave) {
   if (::ioctl(slave, kGetModes, &modes) != 0) {
     return Error::from_errno("read the modes of a terminal");
   }
+  // What could not be put back is not taken: output that has been stopped (^S), or fills all there is room for. A byte more
+  // tells, and comes out last.
+  BEAM_TRY(set_modes(slave, plain(modes, 0, 0)));
+  const std::uint8_t probe = 'x';
+  const bool flows = ::write(slave, &probe, 1) == 1;
+  BEAM_TRY(set_modes(slave, modes));
+  if (!flows) {
+    return Error(kObstacle, "a terminal whose output has been stopped, or that is full");
+  }
   const NonBlocking guard(master);
   int packet = 0;
   ::ioctl(master, kGetPacketMode, &packet);
@@ -149,6 +160,10 @@ Result<PtyContents> take_pty(int master, int slave) {
   if (!output.ok()) {
     return std::move(output).error();
   }
+  if (output->empty()) {
+    return Error(EIO, "read what is on its way to a terminal");
+  }
+  output->pop_back();
   contents.output = std::move(*output);
   if ((modes.c_lflag & ICANON) != 0) {
     for (;;) {

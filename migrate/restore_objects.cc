@@ -16,12 +16,11 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio,
-                                                                                 options_.force,
-                                                                                 {},
-                                                                                 nullptr,
-                                                                                 {},
-                                                                                 {}} {
+    : tracer_(tracer),
+      image_(image),
+      state_(state),
+      options_(options),
+      context_{options_.stdio, options_.force, {}, nullptr, {}, {}, &tracer.shared()} {
   context_.consoles = options_.consoles;
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
@@ -74,8 +73,13 @@ Result<> Restorer::build() {
   BEAM_TRY(each(&Restorer::stop));
   BEAM_TRY(each(&Restorer::start_timers));
   BEAM_TRY(each(&Restorer::finish));
-  BEAM_TRY(link_objects());
   BEAM_TRY(seal_inodes());
+  // What is closed here would be seen by inotify once its watches are set.
+  mapped_files_.clear();
+  inodes_.clear();
+  read_only_inodes_.clear();
+  BEAM_TRY(link_objects());
+  BEAM_TRY(each(&Restorer::trap_signalfds));
   BEAM_TRY(each(&Restorer::set_locks));
   BEAM_TRY(set_owners());
   BEAM_TRY(settle_sysv());
@@ -87,6 +91,9 @@ Result<> Restorer::build() {
 }
 
 void Restorer::start() {
+  // An end that the supervisor kept open would be one that somebody waits for to be closed.
+  objects_.clear();
+  context_.parts = {};
   tracer_.end_hold();
 }
 

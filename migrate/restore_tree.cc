@@ -78,7 +78,9 @@ Result<> Restorer::make_tree() {
     }
   }
   // Above every descriptor of the image, and above what one message brings.
-  control_fd_ = std::max(highest + 1, 512);
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  control_fd_ = std::max(highest + 1, static_cast<int>(std::min<rlim_t>(512, files.rlim_max - 1)));
   const auto first = std::find_if(state_.processes.begin(), state_.processes.end(), [](const ProcessState& process) {
     return process.parent == 0 && !process.wait_status;
   });

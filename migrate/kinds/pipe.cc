@@ -99,6 +99,11 @@ class Pipe : public KindOf<PipeEndState> {
     return S_ISFIFO(file.info.st_mode);
   }
 
+  Result<> link_all(LinkContext& context) const override {
+    context.made.parts.for_each<MadePipe>(name(), [](std::uint64_t, MadePipe& pipe) { pipe = {}; });
+    return success();
+  }
+
   void check_all(CollectContext& context, std::vector<Obstacle>& obstacles) const override {
     context.parts.for_each<CollectedPipe>(name(), [&](std::uint64_t, const CollectedPipe& pipe) {
       if (pipe.other_end_open && !(pipe.has_reader && pipe.has_writer)) {
@@ -159,6 +164,15 @@ class Pipe : public KindOf<PipeEndState> {
     return state;
   }
 
+  Result<> check_state(const ImageFacts& /*facts*/, const PipeEndState& state) const override {
+    std::uint64_t sum = 0;
+    for (const std::uint32_t packet : state.packets) {
+      sum += packet;
+    }
+    return state.packets.empty() || sum == state.unread.size()
+               ? success()
+               : Result<>(Error(kDamaged, "its packets are not what is in it"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const PipeEndState& state) const override {
     auto& pipe = context.parts.get<MadePipe>(name(), state.pipe);
     const int access = state.flags & O_ACCMODE;
@@ -247,9 +261,6 @@ class Pipe : public KindOf<PipeEndState> {
     }
     std::size_t done = 0;
     for (const std::uint32_t part : parts) {
-      if (part > state.unread.size() - done) {
-        return Error(kDamaged, "the packets of a pipe are larger than what is in it");
-      }
       // No packet is larger than PIPE_BUF: what is, was written without.
       const bool packet = !state.packets.empty() && part <= PIPE_BUF;
       ::fcntl(fd, F_SETFL, O_NONBLOCK | (packet ? O_DIRECT : 0));

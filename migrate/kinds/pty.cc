@@ -192,6 +192,11 @@ class PtyMaster : public KindOf<PtyMasterState> {
     return success();
   }
 
+  Result<> check_state(const ImageFacts& /*facts*/, const PtyMasterState& state) const override {
+    return state.modes.size() == sizeof(termios2) && state.size.size() == kSizeOfSize && state.number >= 0
+               ? success()
+               : Result<>(Error(kDamaged, "its modes have a wrong size"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const PtyMasterState& state) const override {
     BEAM_TRY_ASSIGN(MadePty * pty, pty_of(context, state.number));
     pty->in_image = true;
@@ -203,9 +208,6 @@ class PtyMaster : public KindOf<PtyMasterState> {
   }
 
   Result<> link_from(LinkContext& context, const PtyMasterState& state, int fd) const override {
-    if (state.modes.size() != sizeof(termios2) || state.size.size() != kSizeOfSize) {
-      return Error(kDamaged, "the modes of a pseudo-terminal have a wrong size");
-    }
     termios2 modes{};
     std::memcpy(&modes, state.modes.data(), sizeof modes);
     if (state.slave_open || state.slave_closed) {

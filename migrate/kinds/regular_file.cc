@@ -110,9 +110,6 @@ class RegularFile : public KindOf<RegularFileState> {
     if (file.link.empty() || file.link.front() != '/') {
       return Error(kObstacle, "a file without a path");
     }
-    if (context.shared.proc->listing_at(file.link)) {
-      return Error(kObstacle, "a listing of /proc that is held open");
-    }
     // nlink tells a removed file from one whose name ends like that.
     if (file.info.st_nlink == 0) {
       if (state.path.ends_with(kDeleted)) {
@@ -148,6 +145,10 @@ class RegularFile : public KindOf<RegularFileState> {
     return state;
   }
 
+  Result<> check_state(const ImageFacts& facts, const RegularFileState& state) const override {
+    return !state.inode || *state.inode < facts.inodes ? success()
+                                                       : Result<>(Error(kDamaged, "its contents are not there"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const RegularFileState& state) const override {
     UniqueFd fd;
     const int flags = (state.flags & kKept & ~O_ASYNC) | O_CLOEXEC | O_NOCTTY;
