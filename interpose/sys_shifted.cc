@@ -8,6 +8,7 @@
 #include <string>
 
 #include "interpose/shifted_clocks.h"
+#include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
