@@ -139,13 +139,14 @@ struct ChildPlan {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     report_and_exit(kPrivileges);
   }
+  // First: behind the other filter, seccomp(2) itself is trapped.
+  if (plan.further.len != 0 && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &plan.further) != 0) {
+    report_and_exit(kFilter);
+  }
   const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   long listener =
       ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &plan.program);
   if (listener < 0) {
-    report_and_exit(kFilter);
-  }
-  if (plan.further.len != 0 && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &plan.further) != 0) {
     report_and_exit(kFilter);
   }
   const Report report{kListening, static_cast<int>(listener)};

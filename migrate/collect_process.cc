@@ -51,7 +51,9 @@ bool in_set(std::uint64_t set, int signal) {
 
 Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
                      const std::vector<std::array<int, 3>>* later_stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, nullptr, later_stdio, image, {}, {}, {}, {}} {
+    : sandbox_(sandbox),
+      image_(image),
+      context_{sandbox.shared(), stdio, nullptr, later_stdio, image, true, {}, {}, {}, {}, {}} {
   context_.keep_inode = [this](const OpenFile& file, InodeKind kind, const std::string& name) {
     return keep_inode(file, kind, name);
   };
@@ -87,6 +89,10 @@ Result<> Collector::run() {
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};
   state_.host_name = shared.host_name();
   BEAM_TRY(read_own_attributes());
+  state_.message_traps = shared.message_traps;
+  for (const auto& [host, process] : shared.tasks.processes()) {
+    state_.message_traps |= process->message_traps.load();
+  }
   state_.last_vpid = shared.pids.last().value();
   if (shared.view != nullptr) {
     // Its private layer is not part of an image yet, and paths that a thaw would go by are those of the layer.

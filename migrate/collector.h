@@ -35,9 +35,13 @@ class Collector {
 
   // As in FreezeOptions.
   void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
+  // The sandbox runs on after the freeze.
+  void keep_running() { context_.ends = false; }
   Result<> run();
   // After run(): copies files that are executed or mapped into the image, all or those in the list.
   Result<> carry_files(bool all, const std::vector<std::string>& some);
+  // The image is durable, and the sandbox is about to end.
+  void before_end() const;
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 

@@ -53,6 +53,9 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   }
   Collector collector(*quiesced, &image, options.stdio, &options.later_stdio);
   collector.set_consoles(options.consoles);
+  if (options.keep_running) {
+    collector.keep_running();
+  }
   BEAM_TRY(collector.run());
   if (!collector.obstacles().empty()) {  // some show only when contents are taken
     if (options.obstacles != nullptr) {
@@ -85,6 +88,7 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   if (options.keep_running) {
     quiesced->resume();
   } else {
+    collector.before_end();
     quiesced->end();
   }
   return report;

@@ -28,6 +28,7 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
     }
     return inodes_[index].get();
   };
+  context_.shared = &tracer_.shared();
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
   for (const ProcessState& process : state_.processes) {
     by_vpid_[process.vpid] = &process;

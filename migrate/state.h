@@ -445,10 +445,12 @@ struct SandboxState {
   std::vector<SessionTerminal> terminals;
   std::vector<FilterState> filters;
   SysvState sysv;
+  std::uint32_t message_traps = 0;  // interpose/message_traps.h
 };
 BEAM_STATE_SINCE(SandboxState, filters, 2)
 BEAM_STATE_SINCE(SandboxState, sysv, 2)
+BEAM_STATE_SINCE(SandboxState, message_traps, 2)
 BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
-           objects, terminals, filters, sysv)
+           objects, terminals, filters, sysv, message_traps)
 
 }  // namespace beam::migrate
