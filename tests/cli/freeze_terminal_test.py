@@ -1,6 +1,7 @@
 """Terminals over freeze and thaw: modes, size, unread input, foreground group, control of jobs."""
 
 import os
+import termios
 
 import cli
 
@@ -16,6 +17,11 @@ class Terminals(cli.Case):
         self.assertIn(f"beam: {name} frozen to {self.image(leaf)}", terminal.seen)
         self.assertEqual(terminal.modes_now(), terminal.modes)
         return self.image(leaf)
+
+    def wait_for_raw(self, terminal):
+        """Until what is typed goes to the sandbox as it is."""
+        while terminal.modes_now()[3] & termios.ICANON:
+            pass
 
     def test_input_of_which_a_part_has_been_read(self):
         first = self.beam_on_terminal("run", "--name", "box", "sh", "-c",
@@ -70,6 +76,7 @@ class Terminals(cli.Case):
             pass
         image = self.freeze_under(first)
         second = self.beam_on_terminal("thaw", image)
+        self.wait_for_raw(second)
         second.send("\x1a")
         second.expect("Stopped +sleep 1000")
         second.expect(r"inner\$ ")
