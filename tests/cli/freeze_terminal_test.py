@@ -24,12 +24,12 @@ class Terminals(cli.Case):
             pass
 
     def test_input_of_which_a_part_has_been_read(self):
+        os.mkfifo(os.path.join(self.work, "go"))
         first = self.beam_on_terminal("run", "--name", "box", "sh", "-c",
                                       'read a; echo "got $a"; read g <go; read b; echo "got $b"; read c; echo "got $c"; exit 4')
         first.send("one\n")
         first.expect("got one\r\n")
         # A line that nobody has read, and a half one. Their echo says that they have arrived.
-        os.mkfifo(os.path.join(self.work, "go"))
         first.send("two\nthr")
         first.expect("two\r\nthr")
         image = self.freeze_under(first)
