@@ -87,7 +87,7 @@ class Terminals(cli.Case):
         second.send("\x03")
         second.expect(r"inner\$ ")
         second.send("tty </dev/tty >/dev/null && echo has a terminal\n")
-        second.expect("\nhas a terminal")
+        second.expect("\rhas a terminal")
         second.send("exit 6\n")
         self.assertEqual(second.wait(), 6)
 
@@ -124,7 +124,7 @@ class Terminals(cli.Case):
         image = self.freeze_under(first)
         result = self.beam("thaw", image, input="word\n")
         self.assertEqual(result.returncode, 0)
-        self.assertIn("got word\r\n", result.stdout)
+        self.assertIn("got word\n", result.stdout)
 
     def test_a_snapshot_changes_nothing_on_the_terminal(self):
         first = self.beam_on_terminal("run", "--name", "box", "sh", "-c", 'echo begun; read a; echo "got $a"')
