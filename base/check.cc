@@ -8,7 +8,8 @@
 namespace beam {
 
 void check_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "beam: broken invariant: %s at %s:%d\nlast log lines:\n%s", condition, file, line, log::recent().c_str());
+  std::fprintf(stderr, "beam: broken invariant: %s at %s:%d\nlast log lines:\n%s", condition, file, line,
+               log::recent().c_str());
   std::abort();
 }
 

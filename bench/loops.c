@@ -1,6 +1,6 @@
-// The inner loops of the benchmark: `loops ROW COUNT [ARGUMENT...]` does COUNT operations and prints the nanoseconds that
-// one took, by the clock of the process itself, so that neither its own start nor that of a tracer is in the figure.
-// Static, so that ld.so's work for each exec is not measured where the exec is.
+// The inner loops of the benchmark: `loops ROW COUNT [ARGUMENT...]` does COUNT operations and prints the nanoseconds
+// that one took, by the clock of the process itself, so that neither its own start nor that of a tracer is in the
+// figure. Static, so that ld.so's work for each exec is not measured where the exec is.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 enum { kBlock = 4096, kBlocks = 256 };
 
-static void die(const char *what) {
+static void die(const char* what) {
   fprintf(stderr, "loops: %s: %s\n", what, strerror(errno));
   exit(1);
 }
@@ -133,7 +133,7 @@ static void do_compute(long count) {
   uint64_t hash = 1;
   for (long i = 0; i < count; i++) {
     for (int j = 0; j < 1000; j++) {
-      uint64_t *slot = &table[hash >> 52];
+      uint64_t* slot = &table[hash >> 52];
       hash = (hash ^ (*slot += (uint64_t)j)) * 0x9E3779B97F4A7C15u;
       hash ^= hash >> 29;
     }
@@ -144,7 +144,7 @@ static void do_compute(long count) {
   }
 }
 
-static char **command;
+static char** command;
 
 static void do_exec(long count) {
   for (long i = 0; i < count; i++) {
@@ -189,9 +189,9 @@ static int sleepers(long count) {
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   static const struct {
-    const char *name;
+    const char* name;
     void (*run)(long);
   } kRows[] = {{"getpid", do_getpid},     {"open", do_open},     {"stat", do_stat},       {"read", do_read},
                {"pingpong", do_pingpong}, {"signal", do_signal}, {"compute", do_compute}, {"exec", do_exec}};
@@ -203,7 +203,7 @@ int main(int argc, char **argv) {
   if (strcmp(argv[1], "sleepers") == 0) {
     return sleepers(count);
   }
-  static char *nothing[] = {(char *)"/bin/true", NULL};
+  static char* nothing[] = {(char*)"/bin/true", NULL};
   command = argc > 3 ? argv + 3 : nothing;
   for (size_t i = 0; i < sizeof kRows / sizeof kRows[0]; i++) {
     if (strcmp(argv[1], kRows[i].name) == 0) {

@@ -39,8 +39,8 @@ struct KernelVdso {
   std::uint64_t size = 0;
 };
 
-// A few kernels' symbol counts stand in DT_HASH, which every x86-64 vDSO carries or carried; newer ones have DT_GNU_HASH
-// only, whose chains end with an odd hash.
+// A few kernels' symbol counts stand in DT_HASH, which every x86-64 vDSO carries or carried; newer ones have
+// DT_GNU_HASH only, whose chains end with an odd hash.
 std::size_t symbol_count(const Elf64_Word* hash, const Elf64_Word* gnu_hash) {
   if (hash != nullptr) {
     return hash[1];
@@ -96,11 +96,20 @@ KernelVdso read_kernel_vdso() {
   for (; dynamic != nullptr && dynamic->d_tag != DT_NULL; ++dynamic) {
     const auto at = base + dynamic->d_un.d_ptr;
     switch (dynamic->d_tag) {
-      case DT_SYMTAB: symbols = reinterpret_cast<const Elf64_Sym*>(at); break;
-      case DT_STRTAB: strings = reinterpret_cast<const char*>(at); break;
-      case DT_HASH: hash = reinterpret_cast<const Elf64_Word*>(at); break;
-      case DT_GNU_HASH: gnu_hash = reinterpret_cast<const Elf64_Word*>(at); break;
-      default: break;
+      case DT_SYMTAB:
+        symbols = reinterpret_cast<const Elf64_Sym*>(at);
+        break;
+      case DT_STRTAB:
+        strings = reinterpret_cast<const char*>(at);
+        break;
+      case DT_HASH:
+        hash = reinterpret_cast<const Elf64_Word*>(at);
+        break;
+      case DT_GNU_HASH:
+        gnu_hash = reinterpret_cast<const Elf64_Word*>(at);
+        break;
+      default:
+        break;
     }
   }
   const std::size_t count = symbols != nullptr && strings != nullptr ? symbol_count(hash, gnu_hash) : 0;
@@ -190,9 +199,19 @@ class FreshStack {
 
 }  // namespace
 
-std::uint64_t kernel_vdso_syscall_offset() { return kernel_vdso().syscall_instruction; }
+std::optional<std::uint64_t> find_in_auxiliary_vector(const GuestMemory& memory, std::uint64_t initial_stack,
+                                                      std::uint64_t type) {
+  const auto found = FreshStack(memory, initial_stack).find(type);
+  return found ? std::optional(found->second) : std::nullopt;
+}
 
-std::uint64_t kernel_vdso_size() { return kernel_vdso().size; }
+std::uint64_t kernel_vdso_syscall_offset() {
+  return kernel_vdso().syscall_instruction;
+}
+
+std::uint64_t kernel_vdso_size() {
+  return kernel_vdso().size;
+}
 
 AgentPage agent_page(std::uint64_t kernel, std::uint64_t entry, const ClockOffsets& clocks) {
   static_assert(BEAM_AGENT_SLOTS - BEAM_AGENT_BASE == sizeof(AgentPage));
@@ -232,12 +251,16 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
   const auto vdso = stack.find(AT_SYSINFO_EHDR);
   const std::uint64_t instruction = kernel_vdso_syscall_offset();
   if (!vdso || instruction == 0) {
-    BEAM_LOG_WARN(kInterpose, "task {}: no vDSO in its auxiliary vector, so it runs without the agent", tracee.tid().value());
+    BEAM_LOG_WARN(kInterpose, "task {}: no vDSO in its auxiliary vector, so it runs without the agent",
+                  tracee.tid().value());
     return AgentMapping::kNone;
   }
-  const std::array<std::uint64_t, 6> where{BEAM_AGENT_BASE, BEAM_AGENT_END - BEAM_AGENT_BASE,
+  const std::array<std::uint64_t, 6> where{BEAM_AGENT_BASE,
+                                           BEAM_AGENT_END - BEAM_AGENT_BASE,
                                            PROT_READ | PROT_WRITE | PROT_EXEC,
-                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0};
+                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                                           ~0ULL,
+                                           0};
   const std::uint64_t gadget = vdso->second + instruction;
   const auto mapped = filtered ? tracee.inject_as_from(gadget, BEAM_AGENT_GADGET + 2, SYS_mmap, where)
                                : tracee.inject(gadget, SYS_mmap, where);
@@ -245,7 +268,8 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
     return AgentMapping::kNone;
   }
   if (*mapped != BEAM_AGENT_BASE) {
-    BEAM_LOG_WARN(kInterpose, "task {}: the agent's place is taken ({}), so it runs without", tracee.tid().value(), -*mapped);
+    BEAM_LOG_WARN(kInterpose, "task {}: the agent's place is taken ({}), so it runs without", tracee.tid().value(),
+                  -*mapped);
     return AgentMapping::kNone;
   }
   const AgentPage page = agent_page(vdso->second, entry, clocks);
@@ -261,9 +285,9 @@ AgentMapping map_agent(StoppedTracee& tracee, AddressSpace& space, std::uint64_t
 
 }  // namespace
 
-AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks,
-                               bool filtered) {
-  // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in between.
+AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks, bool filtered) {
+  // Out of execve(2) first: until then the kernel still writes its result into rax. Blocked, no signal can come in
+  // between.
   const auto mask = tracee.signal_mask();
   bool stop_request_used = false;
   if (!mask || !tracee.set_signal_mask(~(1ULL << (SIGTRAP - 1))) || !tracee.step(stop_request_used)) {
@@ -288,7 +312,7 @@ AgentMapping map_agent_at_exec(StoppedTracee& tracee, AddressSpace& space, const
 }
 
 AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, const ClockOffsets& clocks,
-                               bool filtered) {
+                                 bool filtered) {
   const auto initial_stack = read_proc_start_stack(tracee.tid());
   if (!initial_stack) {
     return AgentMapping::kNone;
@@ -298,8 +322,8 @@ AgentMapping map_agent_under_way(StoppedTracee& tracee, AddressSpace& space, con
     return mapping;
   }
   constexpr std::uint64_t kSize = BEAM_AGENT_END - BEAM_AGENT_BASE;
-  const auto sealed = tracee.inject(BEAM_AGENT_GADGET, SYS_mprotect,
-                                    {BEAM_AGENT_BASE, kSize, PROT_READ | PROT_EXEC, 0, 0, 0});
+  const auto sealed =
+      tracee.inject(BEAM_AGENT_GADGET, SYS_mprotect, {BEAM_AGENT_BASE, kSize, PROT_READ | PROT_EXEC, 0, 0, 0});
   if (!sealed.ok() || !tracee.inject(BEAM_AGENT_GADGET, SYS_mseal, {BEAM_AGENT_BASE, kSize, 0, 0, 0, 0}).ok()) {
     return AgentMapping::kNone;
   }

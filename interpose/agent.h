@@ -1,6 +1,8 @@
 // Puts the agent's pages into an address space (interpose/agent/layout.h).
 #pragma once
 
+#include <optional>
+
 #include "interpose/shared.h"
 #include "interpose/task.h"
 #include "interpose/tracee.h"
@@ -9,7 +11,8 @@ namespace beam::interpose {
 
 enum class AgentMapping {
   kMapped,
-  kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see reveal.h)
+  kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see
+                // reveal.h)
   kNone,        // the task died, or has no kernel vDSO to borrow a system call instruction from: it runs without
 };
 
@@ -25,6 +28,9 @@ struct AgentPage {
   unsigned char bytes[4096];
 };
 [[nodiscard]] AgentPage agent_page(std::uint64_t kernel_vdso, std::uint64_t entry, const ClockOffsets& clocks);
+// The value of an entry of the auxiliary vector of a program that has not begun, whose stack pointer is given.
+[[nodiscard]] std::optional<std::uint64_t> find_in_auxiliary_vector(const GuestMemory& memory,
+                                                                    std::uint64_t initial_stack, std::uint64_t type);
 // Offset of a `syscall` instruction in the kernel's vDSO; 0 when there is none.
 [[nodiscard]] std::uint64_t kernel_vdso_syscall_offset();
 // Size of the kernel's vDSO in memory; 0 when there is none.

@@ -30,8 +30,8 @@ bool read_text(const std::string& path, char* to, std::size_t size) {
   return true;
 }
 
-// When the scheduler last charged the task, which for a sleeping one is when it fell asleep: milliseconds on the clock of
-// the processor that it last ran on (kernel/sched/debug.c proc_sched_show_task).
+// When the scheduler last charged the task, which for a sleeping one is when it fell asleep: milliseconds on the clock
+// of the processor that it last ran on (kernel/sched/debug.c proc_sched_show_task).
 std::optional<double> last_charged_ms(const std::string& task) {
   char text[1024];
   if (!read_text(task + "/sched", text, sizeof text)) {
@@ -66,8 +66,8 @@ double monotonic_ms() {
 
 }  // namespace
 
-// A processor's clock leaves out the time that it spent in interrupts or that its host stole, so those of two processors
-// drift apart: the caller moves to the processor in question for a moment.
+// A processor's clock leaves out the time that it spent in interrupts or that its host stole, so those of two
+// processors drift apart: the caller moves to the processor in question for a moment.
 std::optional<double> BlockedCallReader::processor_clock_ms(int processor) {
   auto known = ahead_ms_.find(processor);
   if (known == ahead_ms_.end()) {

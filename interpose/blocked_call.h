@@ -1,5 +1,5 @@
-// The system call that a task sleeps in, and since when. The kernel forgets how long an interrupted sleep has lasted, or
-// keeps it where only itself can read it (struct restart_block), so this has to be asked before the task is stopped.
+// The system call that a task sleeps in, and since when. The kernel forgets how long an interrupted sleep has lasted,
+// or keeps it where only itself can read it (struct restart_block), so this has to be asked before the task is stopped.
 #pragma once
 
 #include <array>

@@ -16,12 +16,18 @@ namespace beam::interpose {
 
 unsigned long long& arg_register(user_regs_struct& regs, std::size_t index) {
   switch (index) {
-    case 0: return regs.rdi;
-    case 1: return regs.rsi;
-    case 2: return regs.rdx;
-    case 3: return regs.r10;
-    case 4: return regs.r8;
-    default: return regs.r9;
+    case 0:
+      return regs.rdi;
+    case 1:
+      return regs.rsi;
+    case 2:
+      return regs.rdx;
+    case 3:
+      return regs.r10;
+    case 4:
+      return regs.r8;
+    default:
+      return regs.r9;
   }
 }
 
@@ -30,16 +36,20 @@ RawArgs raw_args(const user_regs_struct& regs) {
 }
 
 UniqueFd AnswerCall::descriptor(GuestFd fd, int& error) const {
+  return copy_descriptor(caller.tid, *caller.process, fd.value(), error);
+}
+
+UniqueFd copy_descriptor(HostPid tid, const Process& process, int fd, int& error) {
   // PIDFD_THREAD, as the group's leader may be a zombie; without it (before 6.9) the group has to do.
-  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, caller.tid.value(), PIDFD_THREAD)));
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, tid.value(), PIDFD_THREAD)));
   if (!pidfd && errno == EINVAL) {
-    pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, caller.process->host.value(), 0)));
+    pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, process.host.value(), 0)));
   }
   if (!pidfd) {
     error = -errno;
     return {};
   }
-  UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd.value(), 0)));
+  UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)));
   error = copy ? 0 : -errno;
   return copy;
 }

@@ -69,6 +69,9 @@ struct AnswerCall {
   [[nodiscard]] UniqueFd descriptor(GuestFd fd, int& error) const;
 };
 
+// The same for a task: a live thread of `process`.
+[[nodiscard]] UniqueFd copy_descriptor(HostPid tid, const Process& process, int fd, int& error);
+
 class AgentCall;
 class ExitCall;
 
@@ -80,19 +83,21 @@ class CallInProgress {
   virtual void at_exit(ExitCall& call) = 0;
   // The program will make the call again, perhaps after a signal handler.
   virtual void at_restart(ExitCall& /*call*/) {}
+  // It was an exec, and this is the new program before its first instruction, with the agent in it.
+  virtual void executed(StoppedTracee& /*tracee*/, bool /*filtered*/) {}
   virtual AgentCall* in_agent() { return nullptr; }
-  // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps all
-  // but rax, rcx and r11), and so that a restarted call starts from virtual names again.
+  // Arguments to put back into their registers, so that the program finds them as it left them (the kernel's ABI keeps
+  // all but rax, rcx and r11), and so that a restarted call starts from virtual names again.
   std::array<std::optional<std::uint64_t>, 6> saved;
   std::optional<std::uint64_t> saved_ip;  // likewise
-  std::uint32_t slots = 0;  // of the agent's pages, given back at exit
-  std::string text;         // name and arguments as the program gave them, when the call is traced
+  std::uint32_t slots = 0;                // of the agent's pages, given back at exit
+  std::string text;                       // name and arguments as the program gave them, when the call is traced
   long number = -1;
   std::uint64_t began = 0;
 };
 
-// A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the routine
-// reports its result or something takes the task out before (Tracer::leave_agent).
+// A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the
+// routine reports its result or something takes the task out before (Tracer::leave_agent).
 class AgentCall : public CallInProgress {
  public:
   user_regs_struct entry{};  // as the program made the call

@@ -20,8 +20,8 @@ class CloneInProgress : public CallInProgress {
   void at_exit(ExitCall& call) override;
 };
 
-// For a call that the filter let pass without an entry stop: reads the flags from the registers at the event. Null when the
-// task has died.
+// For a call that the filter let pass without an entry stop: reads the flags from the registers at the event. Null when
+// the task has died.
 std::unique_ptr<CloneInProgress> clone_seen_at_event(StoppedTracee& tracee);
 
 }  // namespace beam::interpose

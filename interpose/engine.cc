@@ -30,6 +30,10 @@ Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options, Observer& o
   engine->shared_ = std::make_unique<Shared>(std::move(options), observer);
   BEAM_TRY_ASSIGN(engine->shared_->proc,
                   ProcView::create(*engine->shared_, engine->shared_->options.scratch_directory));
+  if (const auto& view = engine->shared_->options.view) {
+    BEAM_TRY_ASSIGN(engine->shared_->view, rootfs::View::create(*view));
+    BEAM_TRY_ASSIGN(engine->shared_->socket_names, SocketNames::create(engine->shared_->options.scratch_directory));
+  }
   engine->tracer_ = std::make_unique<Tracer>(*engine->shared_);
   engine->shared_->tracer = engine->tracer_.get();
   return engine;

@@ -1,9 +1,9 @@
 // The interposer of one sandbox: starts processes in it, keeps them in its views, and tells an observer what ends.
 //
-// Owns: the event thread (the only thread that may use ptrace on the sandbox's tasks, ptrace(2)), the answer threads of the
-// seccomp listeners (seccomp_unotify(2)), the task table and the PID space. Holds: every process of the sandbox is seized
-// with PTRACE_O_EXITKILL from before its first instruction, so nothing lives on when this process ends.
-// All public functions may be called from any thread but the event thread, unless they say otherwise.
+// Owns: the event thread (the only thread that may use ptrace on the sandbox's tasks, ptrace(2)), the answer threads of
+// the seccomp listeners (seccomp_unotify(2)), the task table and the PID space. Holds: every process of the sandbox is
+// seized with PTRACE_O_EXITKILL from before its first instruction, so nothing lives on when this process ends. All
+// public functions may be called from any thread but the event thread, unless they say otherwise.
 #pragma once
 
 #include <signal.h>
@@ -20,6 +20,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -40,8 +41,10 @@ class Observer {
 };
 
 struct EngineOptions {
-  std::string host_name;     // what uname(2) shows; empty: the workstation's own
-  int trace_fd = -1;         // where --trace lines go; not owned; -1: no trace
+  // The mount view; none: paths are the workstation's.
+  std::optional<rootfs::ViewOptions> view;
+  std::string host_name;  // what uname(2) shows; empty: the workstation's own
+  int trace_fd = -1;      // where --trace lines go; not owned; -1: no trace
   // Where the private directory of /proc's listings is made; empty: $XDG_RUNTIME_DIR, /dev/shm or /tmp.
   std::string scratch_directory;
   std::vector<std::string> trace_classes;  // empty: every interposed call (strace's words: process, file, signal, ...)
@@ -49,13 +52,13 @@ struct EngineOptions {
 
 // A new process at the root of the sandbox's tree: its parent shows as pid 0.
 struct SpawnRequest {
-  std::string path;                  // the executable, as execve(2) takes it
+  std::string path;  // the executable, as execve(2) takes it
   std::vector<std::string> argv;
   std::vector<std::string> envp;
   std::string working_directory;
   std::array<int, 3> stdio{0, 1, 2};  // the supervisor's descriptors that become 0, 1 and 2; not consumed
-  std::vector<int> inherit;          // further descriptors that stay open, at 3, 4, ... in this order; not consumed
-  bool new_session = true;           // setsid(2) first
+  std::vector<int> inherit;           // further descriptors that stay open, at 3, 4, ... in this order; not consumed
+  bool new_session = true;            // setsid(2) first
   bool controlling_terminal = false;  // the first terminal among stdio becomes the controlling one of the new session
   mode_t umask = 022;
   sigset_t signal_mask{};      // blocked signals
@@ -88,7 +91,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Returns when the executable runs. Error codes are execve's (ENOENT, EACCES, ENOEXEC, ...) or those of the failing step.
+  // Returns when the executable runs. Error codes are execve's (ENOENT, EACCES, ENOEXEC, ...) or those of the failing
+  // step.
   Result<Spawned> spawn(const SpawnRequest& request);
   // From outside the sandbox: the receiver sees si_pid 0. ESRCH when there is no such process.
   Result<> signal(VirtualPid pid, int signal);

@@ -18,7 +18,7 @@ constexpr std::uint32_t kX32Bit = 0x40000000;
 
 class FilterBuilder {
  public:
-  FilterBuilder(const SyscallTable& table, bool shifted_clocks) : table_(table), shifted_clocks_(shifted_clocks) {}
+  FilterBuilder(const SyscallTable& table, SandboxTraits traits) : table_(table), traits_(traits) {}
 
   std::vector<sock_filter> build() {
     load(offsetof(seccomp_data, arch));
@@ -46,11 +46,15 @@ class FilterBuilder {
     const SyscallDeclaration* call;  // null: unknown to this table
   };
 
-  static bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) {
+  [[nodiscard]] Strategy strategy_of(const SyscallDeclaration& call) const {
+    return call.view_only && !traits_.has_view ? Strategy::kAllow : call.strategy;
+  }
+
+  bool same_verdict(const SyscallDeclaration* a, const SyscallDeclaration* b) const {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    return a->strategy == b->strategy && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
+    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
            b->trap_when.empty();
   }
 
@@ -88,7 +92,7 @@ class FilterBuilder {
       emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
       return;
     }
-    switch (call->strategy) {
+    switch (strategy_of(*call)) {
       case Strategy::kAllow:
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
         return;
@@ -104,7 +108,7 @@ class FilterBuilder {
     for (const Conjunction& tests : call->trap_when) {
       const bool for_shifted =
           std::any_of(tests.begin(), tests.end(), [](const ArgTest& test) { return test.arg == kShiftedClocks; });
-      if (for_shifted && !shifted_clocks_) {
+      if (for_shifted && !traits_.shifted_clocks) {
         continue;
       }
       std::vector<std::size_t> misses;
@@ -143,7 +147,8 @@ class FilterBuilder {
     emit(BPF_JMP | BPF_JA, 0);
   }
 
-  // Traps, unless the call comes from the agent's page (the address that a call reports is that behind its instruction).
+  // Traps, unless the call comes from the agent's page (the address that a call reports is that behind its
+  // instruction).
   void trap_block(const std::vector<std::size_t>& jumps, std::uint32_t action) {
     for (const std::size_t jump : jumps) {
       land(jump);
@@ -159,13 +164,14 @@ class FilterBuilder {
 
   void load(std::uint32_t offset) { emit(BPF_LD | BPF_W | BPF_ABS, offset); }
   void emit(int code, std::uint32_t k, int yes = 0, int no = 0) {
-    code_.push_back({static_cast<std::uint16_t>(code), static_cast<std::uint8_t>(yes), static_cast<std::uint8_t>(no), k});
+    code_.push_back(
+        {static_cast<std::uint16_t>(code), static_cast<std::uint8_t>(yes), static_cast<std::uint8_t>(no), k});
   }
   // Lets the unconditional jump at `jump` go to the next instruction.
   void land(std::size_t jump) { code_[jump].k = static_cast<std::uint32_t>(code_.size() - jump - 1); }
 
   const SyscallTable& table_;
-  const bool shifted_clocks_;
+  const SandboxTraits traits_;
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -174,8 +180,8 @@ class FilterBuilder {
 
 }  // namespace
 
-std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted_clocks) {
-  return FilterBuilder(table, shifted_clocks).build();
+std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits) {
+  return FilterBuilder(table, traits).build();
 }
 
 }  // namespace beam::interpose

@@ -1,7 +1,8 @@
 // The seccomp filter of a sandbox (seccomp(2), BPF), generated from the syscall table.
 //
-// Order matters twice. Denied calls are denied before anything else is looked at, so the agent gains nothing; and allowed
-// calls are decided by number and architecture alone, which lets the kernel cache the verdict and skip the filter.
+// Order matters twice. Denied calls are denied before anything else is looked at, so the agent gains nothing; and
+// allowed calls are decided by number and architecture alone, which lets the kernel cache the verdict and skip the
+// filter.
 #pragma once
 
 #include <linux/filter.h>
@@ -12,7 +13,12 @@
 
 namespace beam::interpose {
 
-// `shifted_clocks`: of a sandbox whose clocks are not the workstation's.
-[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, bool shifted_clocks = false);
+// What decides on more traps than the table alone.
+struct SandboxTraits {
+  bool shifted_clocks = false;  // its clocks are not the workstation's
+  bool has_view = false;        // its paths are resolved in a mount view
+};
+
+[[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits = {});
 
 }  // namespace beam::interpose

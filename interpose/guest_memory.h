@@ -1,5 +1,5 @@
-// Reading and writing the memory of one task of the sandbox, running or stopped, by process_vm_readv(2) and, where the page
-// is not writable to the program, /proc/PID/mem (proc(5), which ptrace access makes ignore the page's protection).
+// Reading and writing the memory of one task of the sandbox, running or stopped, by process_vm_readv(2) and, where the
+// page is not writable to the program, /proc/PID/mem (proc(5), which ptrace access makes ignore the page's protection).
 //
 // Named by thread id, never by the group's: with a zombie leader /proc/TGID and process_vm_readv of the leader fail.
 // All functions return 0 or an errno value: EFAULT is the program's fault, ESRCH means that the task died meanwhile.

@@ -12,7 +12,7 @@
 namespace beam::interpose {
 namespace {
 
-constexpr auto kRestartSystem = static_cast<std::uint64_t>(-512);       // ERESTARTSYS, include/linux/errno.h
+constexpr auto kRestartSystem = static_cast<std::uint64_t>(-512);  // ERESTARTSYS, include/linux/errno.h
 
 // Opening a FIFO or a device may wait, and then a signal interrupts it by right.
 bool open_may_wait(const StoppedTracee& tracee, int dir, std::uint64_t address) {

@@ -13,6 +13,7 @@
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/view_call.h"
 
 #ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
@@ -79,6 +80,9 @@ void ListenerPool::add(UniqueFd fd) {
 
 void ListenerPool::serve(Listener& listener) {
   const int fd = listener.fd.get();
+  if (shared_.view != nullptr) {
+    prepare_to_act();
+  }
   const SyscallTable& table = SyscallTable::instance();
   seccomp_notif notification{};
   for (;;) {
@@ -134,11 +138,9 @@ void ListenerPool::serve(Listener& listener) {
         respond(fd, notification.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
         break;
       case Answer::Kind::kEscalate:
-        shared_.tracer->post(
-            [tid, fd, number = call->number, id = notification.id](Tracer& tracer) {
-              tracer.escalate(tid, number, fd, id);
-            },
-            Tracer::When::kAlways);
+        shared_.tracer->post([tid, fd, number = call->number,
+                              id = notification.id](Tracer& tracer) { tracer.escalate(tid, number, fd, id); },
+                             Tracer::When::kAlways);
         break;
       case Answer::Kind::kDescriptor: {
         seccomp_notif_addfd add{};
@@ -172,7 +174,8 @@ bool AnswerCall::still_waits() const {
 void Tracer::escalate(HostPid tid, long number, int listener, std::uint64_t notification) {
   Task* task = shared_.tasks.find(tid);
   if (task != nullptr) {
-    // Ordered: the stop request first, so that the restart of the call finds it; then the answer that causes the restart.
+    // Ordered: the stop request first, so that the restart of the call finds it; then the answer that causes the
+    // restart.
     task->escalated.store(number, std::memory_order_release);
     const StoppedTracee tracee(tid);
     tracee.request_stop();

@@ -1,5 +1,5 @@
-// Answer threads: each waits at a seccomp listener (seccomp_unotify(2)), finds the caller, runs the call's handler and sends
-// the answer. A listener lives as long as a process with its filter does.
+// Answer threads: each waits at a seccomp listener (seccomp_unotify(2)), finds the caller, runs the call's handler and
+// sends the answer. A listener lives as long as a process with its filter does.
 //
 // Nothing that can block may stay in the last free thread of a listener, so handlers never wait for another process.
 #pragma once

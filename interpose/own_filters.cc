@@ -12,12 +12,16 @@
 namespace beam::interpose {
 namespace {
 
-sock_filter statement(int code, std::uint32_t k) { return BPF_STMT(static_cast<std::uint16_t>(code), k); }
+sock_filter statement(int code, std::uint32_t k) {
+  return BPF_STMT(static_cast<std::uint16_t>(code), k);
+}
 sock_filter jump(int code, std::uint32_t k, int yes, int no) {
   return BPF_JUMP(static_cast<std::uint16_t>(code), k, static_cast<std::uint8_t>(yes), static_cast<std::uint8_t>(no));
 }
 
-bool is_return(const sock_filter& instruction) { return BPF_CLASS(instruction.code) == BPF_RET; }
+bool is_return(const sock_filter& instruction) {
+  return BPF_CLASS(instruction.code) == BPF_RET;
+}
 
 // No jump may reach what is appended, and the program has to end by itself: else it is the kernel's to refuse.
 bool well_formed(const std::vector<sock_filter>& program) {
@@ -33,8 +37,8 @@ bool well_formed(const std::vector<sock_filter>& program) {
       continue;
     }
     const std::size_t left = program.size() - at - 1;
-    const bool fits = BPF_OP(instruction.code) == BPF_JA ? instruction.k < left
-                                                         : instruction.jt < left && instruction.jf < left;
+    const bool fits =
+        BPF_OP(instruction.code) == BPF_JA ? instruction.k < left : instruction.jt < left && instruction.jf < left;
     if (!fits) {
       return false;
     }
@@ -82,8 +86,8 @@ std::vector<sock_filter> rewrite_own_filter(const std::vector<sock_filter>& prog
     if (!is_return(instruction) || (constant && (instruction.k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ALLOW)) {
       continue;
     }
-    const sock_filter load = constant ? statement(BPF_LDX | BPF_W | BPF_IMM, instruction.k)
-                                      : statement(BPF_MISC | BPF_TAX, 0);
+    const sock_filter load =
+        constant ? statement(BPF_LDX | BPF_W | BPF_IMM, instruction.k) : statement(BPF_MISC | BPF_TAX, 0);
     Piece* piece = nullptr;
     for (Piece& known : pieces) {
       if (known.load.code == load.code && known.load.k == load.k) {

@@ -27,18 +27,40 @@ std::uint32_t run(const std::vector<sock_filter>& program, const seccomp_data& d
       case BPF_LD | BPF_W | BPF_ABS:
         std::memcpy(&a, reinterpret_cast<const char*>(&data) + instruction.k, sizeof a);
         break;
-      case BPF_LD | BPF_IMM: a = instruction.k; break;
-      case BPF_LDX | BPF_W | BPF_IMM: x = instruction.k; break;
-      case BPF_MISC | BPF_TAX: x = a; break;
-      case BPF_MISC | BPF_TXA: a = x; break;
-      case BPF_ALU | BPF_AND | BPF_K: a &= instruction.k; break;
-      case BPF_ALU | BPF_OR | BPF_K: a |= instruction.k; break;
-      case BPF_JMP | BPF_JA: at += instruction.k; break;
-      case BPF_JMP | BPF_JEQ | BPF_K: branch(a == instruction.k); break;
-      case BPF_JMP | BPF_JGE | BPF_K: branch(a >= instruction.k); break;
-      case BPF_RET | BPF_K: return instruction.k;
-      case BPF_RET | BPF_A: return a;
-      default: ADD_FAILURE() << "instruction " << instruction.code; return 0;
+      case BPF_LD | BPF_IMM:
+        a = instruction.k;
+        break;
+      case BPF_LDX | BPF_W | BPF_IMM:
+        x = instruction.k;
+        break;
+      case BPF_MISC | BPF_TAX:
+        x = a;
+        break;
+      case BPF_MISC | BPF_TXA:
+        a = x;
+        break;
+      case BPF_ALU | BPF_AND | BPF_K:
+        a &= instruction.k;
+        break;
+      case BPF_ALU | BPF_OR | BPF_K:
+        a |= instruction.k;
+        break;
+      case BPF_JMP | BPF_JA:
+        at += instruction.k;
+        break;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        branch(a == instruction.k);
+        break;
+      case BPF_JMP | BPF_JGE | BPF_K:
+        branch(a >= instruction.k);
+        break;
+      case BPF_RET | BPF_K:
+        return instruction.k;
+      case BPF_RET | BPF_A:
+        return a;
+      default:
+        ADD_FAILURE() << "instruction " << instruction.code;
+        return 0;
     }
   }
 }
@@ -101,8 +123,7 @@ TEST(OwnFilters, LeaveToTheKernelWhatItRefuses) {
   EXPECT_TRUE(rewrite_own_filter({}).empty());
   EXPECT_TRUE(rewrite_own_filter({BPF_STMT(BPF_LD | BPF_IMM, 1)}).empty());
   EXPECT_TRUE(rewrite_own_filter({BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_RET | BPF_K, 0)}).empty());
-  EXPECT_TRUE(
-      rewrite_own_filter({BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0)}).empty());
+  EXPECT_TRUE(rewrite_own_filter({BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0)}).empty());
   EXPECT_FALSE(rewrite_own_filter({BPF_STMT(BPF_JMP | BPF_JA, 0), BPF_STMT(BPF_RET | BPF_K, 0)}).empty());
 }
 

@@ -117,9 +117,9 @@ int check_deadline(const RewriteCall& call, std::uint64_t pointer) {
   return deadline.tv_sec < 0 || deadline.tv_nsec < 0 || deadline.tv_nsec >= 1'000'000'000 ? EINVAL : 0;
 }
 
-// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be passed on:
-// the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which from the exit event
-// until it has come there finds the host's id in the word (robust_list.h).
+// Whether the owner that a word names is a living thread of the sandbox, or a dying one whose lock is still to be
+// passed on: the list of a C library that does not mark such locks (musl's) is left to the kernel's own walk, which
+// from the exit event until it has come there finds the host's id in the word (robust_list.h).
 bool lives(RewriteCall& call, std::uint32_t word) {
   const auto id = static_cast<pid_t>(word & FUTEX_TID_MASK);
   const HostPid host = call.shared().pids.to_host(VirtualPid(id));
@@ -213,8 +213,8 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   return Rewrite::until_exit(std::move(progress));
 }
 
-// FUTEX_WAIT_BITSET 9 with a time of CLOCK_MONOTONIC, in a thawed sandbox. FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8, WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation
-// is passed by the filter.
+// FUTEX_WAIT_BITSET 9 with a time of CLOCK_MONOTONIC, in a thawed sandbox. FUTEX_LOCK_PI 6, UNLOCK_PI 7, TRYLOCK_PI 8,
+// WAIT_REQUEUE_PI 11, CMP_REQUEUE_PI 12, LOCK_PI2 13; every other operation is passed by the filter.
 BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
                   (TrapWhen{{is(1, 6, 0x7e)},
                             {is(1, 8, 0x7f)},

@@ -121,6 +121,10 @@ std::optional<std::string> ProcView::listing_at(std::string_view host_path) cons
   return listing_->shown(host_path);
 }
 
+bool ProcView::has_mount_view() const {
+  return shared_.view != nullptr;
+}
+
 std::vector<VirtualPid> ProcView::processes() const {
   std::vector<VirtualPid> list;
   std::vector<std::pair<HostPid, VirtualPid>> ended;
@@ -232,11 +236,16 @@ std::optional<ProcNode> ProcView::look_at_descriptor(const Caller& caller, Guest
   if (!link) {
     return std::nullopt;
   }
-  return link->starts_with("/proc/") ? look(caller, GuestFd(AT_FDCWD), shown(*link), false) : std::nullopt;
+  return link->starts_with("/proc/") ? look(caller, GuestFd(AT_FDCWD), proc_name(*link), false) : std::nullopt;
 }
 
 bool ProcView::stands_for_proc(const std::string& host_path) const {
   return listing_at(host_path) || (!host_path.starts_with("/proc") && shown(host_path) != host_path);
+}
+
+std::string ProcView::shown(const std::string& host_path) const {
+  std::string name = proc_name(host_path);
+  return name == host_path && shared_.view != nullptr ? shared_.view->shown(host_path) : name;
 }
 
 // --- texts ---
@@ -304,6 +313,10 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
     text = std::to_string(shared_.pids.last().value()) + "\n";
     return 0;
   }
+  if (node.file == ProcFile::kMounts && shared_.view != nullptr) {
+    text = node.host.ends_with("mountinfo") ? shared_.view->mountinfo_text() : shared_.view->mounts_text();
+    return 0;
+  }
   std::string host;
   if (const int error = read_whole(node.host, host); error != 0) {
     return error == ESRCH ? ENOENT : error;
@@ -326,6 +339,12 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
       break;
     case ProcFile::kFdinfo:
       text = rootfs::proc_fdinfo_text(host, to_virtual);
+      break;
+    case ProcFile::kMaps:
+      text = shared_.view != nullptr ? shared_.view->maps_text(host) : host;
+      break;
+    case ProcFile::kMounts:
+      text = host;
       break;
     case ProcFile::kLoadavg:
       text = rootfs::proc_loadavg_text(host, shared_.pids.last());

@@ -36,6 +36,7 @@ class ProcView final : public rootfs::ProcTasks {
   [[nodiscard]] std::optional<rootfs::ProcTaskId> find(VirtualPid id) const override;
   [[nodiscard]] std::optional<rootfs::ProcTaskId> find(HostPid host) const override;
   [[nodiscard]] std::optional<std::string> listing_at(std::string_view host_path) const override;
+  [[nodiscard]] bool has_mount_view() const override;
 
   // Where a path argument leads. Nothing when it has nothing to do with /proc, or is no path at all: the kernel's
   // business.
@@ -59,7 +60,11 @@ class ProcView final : public rootfs::ProcTasks {
   [[nodiscard]] static std::optional<std::string> host_path_of(const Caller& caller, GuestFd dir);
   // True when a descriptor leads to a text or a listing, which lie on other file systems than /proc.
   [[nodiscard]] bool stands_for_proc(const std::string& host_path) const;
-  [[nodiscard]] std::string shown(const std::string& host_path) const { return rootfs::shown_path(host_path, *this); }
+  [[nodiscard]] std::string shown(const std::string& host_path) const;
+  // The same as far as it concerns /proc.
+  [[nodiscard]] std::string proc_name(const std::string& host_path) const {
+    return rootfs::shown_path(host_path, *this);
+  }
 
   // Someone has waited for the process, or nobody has to.
   void process_is_gone(VirtualPid process) { listing_->forget(process); }

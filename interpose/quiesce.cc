@@ -152,7 +152,9 @@ Result<std::unique_ptr<QuiescedSandbox>> QuiescedSandbox::begin(Tracer& tracer, 
   return quiesced;
 }
 
-QuiescedSandbox::~QuiescedSandbox() { resume(); }
+QuiescedSandbox::~QuiescedSandbox() {
+  resume();
+}
 
 void QuiescedSandbox::resume() {
   if (tracer_ != nullptr) {
@@ -237,8 +239,8 @@ Result<> QuiescedSandbox::tidy(Task& task) {
     return success();  // killed meanwhile: its events follow
   }
   if (in_beams_code(space, regs->rip)) {
-    // With all signals blocked a step can't leave for a handler. The vDSO's longest way is some hundred instructions, and
-    // retries of a read that the kernel's clock update disturbed.
+    // With all signals blocked a step can't leave for a handler. The vDSO's longest way is some hundred instructions,
+    // and retries of a read that the kernel's clock update disturbed.
     constexpr int kMostSteps = 1'000'000;
     const auto mask = tracee.signal_mask();
     bool stop_request_used = false;

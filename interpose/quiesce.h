@@ -1,11 +1,11 @@
-// A sandbox brought to rest: every task stopped between two instructions of its own, so that what the kernel tells about it
-// is the whole truth. The first step of a freeze.
+// A sandbox brought to rest: every task stopped between two instructions of its own, so that what the kernel tells
+// about it is the whole truth. The first step of a freeze.
 //
-// Lives on the event thread. Holds, from begin() to resume() or end(): no task of the sandbox runs; none is in Beam's agent
-// or in the vDSO; none waits for an answer or stands between the entry and the exit of a rewritten call. A system call that
-// the stop has interrupted shows as the kernel's own restart code in rax with its number in orig_rax, also where the kernel
-// would have shown EINTR: let go on, in this process or in another, the kernel restarts it, or ends it with EINTR where a
-// handler runs first, as it does for every signal (signal(7)).
+// Lives on the event thread. Holds, from begin() to resume() or end(): no task of the sandbox runs; none is in Beam's
+// agent or in the vDSO; none waits for an answer or stands between the entry and the exit of a rewritten call. A system
+// call that the stop has interrupted shows as the kernel's own restart code in rax with its number in orig_rax, also
+// where the kernel would have shown EINTR: let go on, in this process or in another, the kernel restarts it, or ends it
+// with EINTR where a handler runs first, as it does for every signal (signal(7)).
 #pragma once
 
 #include <chrono>

@@ -25,7 +25,8 @@ struct Reveal : CallInProgress {
     }
     const bool open = call.result() == 0;
     if (!open) {
-      BEAM_LOG_WARN(kInterpose, "process {}: its memory stays closed (prctl: {})", process.vpid.value(), -call.result());
+      BEAM_LOG_WARN(kInterpose, "process {}: its memory stays closed (prctl: {})", process.vpid.value(),
+                    -call.result());
     }
     // Back to before the instruction that made the first call.
     *regs = entry;

@@ -9,9 +9,11 @@
 
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
+#include "interpose/socket_names.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "ns/pid_space.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 
@@ -32,17 +34,24 @@ struct Shared {
   ns::PidSpace pids;
   Trace trace;
   std::unique_ptr<ProcView> proc;
+  // Null: paths are the workstation's.
+  std::unique_ptr<rootfs::View> view;
+  std::unique_ptr<SocketNames> socket_names;  // with a view
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
 
+  // The message traps (message_traps.h) that every process of the sandbox has from its start on.
+  std::atomic<unsigned> message_traps{0};
+
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
 
-  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or null.
+  // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
+  // null.
   [[nodiscard]] std::shared_ptr<Process> process(VirtualPid vpid) const;
   // The virtual parent of a process: 0 for one that was started from outside.
   [[nodiscard]] VirtualPid parent_of(Process& process);

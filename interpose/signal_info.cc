@@ -13,8 +13,9 @@ constexpr int kTranslatedLast = kTranslatedFirst + 0xffff;
 }  // namespace
 
 int translated_code(int code) {
-  return code >= kTranslatedFirst - kTranslatedMiddle && code <= kTranslatedLast - kTranslatedMiddle ? kTranslatedMiddle + code
-                                                                                                  : code;
+  return code >= kTranslatedFirst - kTranslatedMiddle && code <= kTranslatedLast - kTranslatedMiddle
+             ? kTranslatedMiddle + code
+             : code;
 }
 
 bool translate_siginfo(const Shared& shared, siginfo_t& info) {

@@ -1,5 +1,5 @@
-// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by its
-// own hand, and executed.
+// The first process of a tree: forked from the event thread, seized before it does anything, put behind the filter by
+// its own hand, and executed.
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/filter.h"
+#include "interpose/message_traps.h"
 #include "interpose/tracer.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -42,13 +43,20 @@ enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors,
 
 const char* step_name(int step) {
   switch (step) {
-    case kSession: return "setsid";
-    case kTerminal: return "find the controlling terminal among the streams of";
-    case kDirectory: return "enter working directory";
-    case kDescriptors: return "set up descriptors";
-    case kPrivileges: return "set no_new_privs";
-    case kFilter: return "install the seccomp filter";
-    default: return "execute";
+    case kSession:
+      return "setsid";
+    case kTerminal:
+      return "find the controlling terminal among the streams of";
+    case kDirectory:
+      return "enter working directory";
+    case kDescriptors:
+      return "set up descriptors";
+    case kPrivileges:
+      return "set no_new_privs";
+    case kFilter:
+      return "install the seccomp filter";
+    default:
+      return "execute";
   }
 }
 
@@ -57,8 +65,9 @@ struct ChildPlan {
   const std::vector<char*>& argv;
   const std::vector<char*>& envp;
   const sock_fprog& program;
-  int control;  // a socket to the supervisor
-  std::vector<int>& parked;  // room for a copy of each descriptor, and of `control`
+  const sock_fprog& further;  // a filter to be stacked upon it; empty: none
+  int control;                // a socket to the supervisor
+  std::vector<int>& parked;   // room for a copy of each descriptor, and of `control`
 };
 
 // Runs in the child: async-signal-safe calls only, as the supervisor has threads (fork(2)).
@@ -121,9 +130,12 @@ struct ChildPlan {
     report_and_exit(kPrivileges);
   }
   const unsigned long base = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-                            &plan.program);
+  long listener =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, base | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &plan.program);
   if (listener < 0) {
+    report_and_exit(kFilter);
+  }
+  if (plan.further.len != 0 && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &plan.further) != 0) {
     report_and_exit(kFilter);
   }
   const Report report{kListening, static_cast<int>(listener)};
@@ -148,6 +160,18 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 
 }  // namespace
 
+unsigned Tracer::message_traps_of(const SpawnRequest& request) const {
+  unsigned traps = shared_.message_traps;
+  for (const int fd : request.stdio) {
+    int family = 0;
+    socklen_t size = sizeof family;
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX) {
+      traps |= kTrapSends;
+    }
+  }
+  return traps;
+}
+
 // Forks, seizes and executes; returns at the exec event, with nothing in the task table yet.
 Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   int sockets[2];
@@ -159,17 +183,21 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   const auto argv = pointers(request.argv);
   const auto envp = pointers(request.envp);
   const bool shifted = shared_.clock_offsets.monotonic_ns != 0 || shared_.clock_offsets.boottime_ns != 0;
-  static const std::array<std::vector<sock_filter>, 2> filters{build_filter(SyscallTable::instance(), false),
-                                                               build_filter(SyscallTable::instance(), true)};
-  const std::vector<sock_filter>& filter = filters[shifted ? 1 : 0];
+  const std::vector<sock_filter> filter =
+      build_filter(SyscallTable::instance(), {.shifted_clocks = shifted, .has_view = shared_.view != nullptr});
   const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
+  std::vector<sock_filter> further_code;
+  if (const unsigned traps = message_traps_of(request); traps != 0) {
+    further_code = message_filter(traps);
+  }
+  const sock_fprog further{static_cast<unsigned short>(further_code.size()), further_code.data()};
   std::vector<int> parked(4 + request.inherit.size());
   const pid_t pid = ::fork();
   if (pid < 0) {
     return Error::from_errno("fork for " + request.path);
   }
   if (pid == 0) {
-    run_child({request, argv, envp, program, theirs.get(), parked});
+    run_child({request, argv, envp, program, further, theirs.get(), parked});
   }
   theirs.reset();
   const auto give_up = [&](Error error) {
@@ -179,8 +207,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   };
   // Seized with all options at once: from here on it cannot outlive the supervisor.
   if (::ptrace(PTRACE_SEIZE, pid, nullptr, kTraceOptions) != 0) {
-    return give_up(Error::from_errno("trace " + request.path)
-                       .remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
+    return give_up(Error::from_errno("trace " + request.path).remedy("see kernel.yama.ptrace_scope and `beam doctor`"));
   }
   // Until the exec it is Beam's own code: its stops are seen here, and its calls pass.
   const auto until_report = [&](Report& report) -> bool {
@@ -206,8 +233,8 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   if (::write(ours.get(), &go, 1) != 1) {
     return give_up(Error(ECHILD, "start " + request.path));
   }
-  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the task
-  // table know it, so that the calls of Beam's own code are not translated.
+  // Either the exec event stops it, or its report of a failed exec arrives and it ends. Only from the event on does the
+  // task table know it, so that the calls of Beam's own code are not translated.
   for (;;) {
     int status = 0;
     if (TEMP_FAILURE_RETRY(::waitpid(pid, &status, __WALL)) != pid) {
@@ -227,12 +254,13 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   }
 }
 
-Task& Tracer::add_spawned(HostPid host, VirtualPid vpid) {
+Task& Tracer::add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps) {
   auto process = std::make_shared<Process>();
   process->host = host;
   process->vpid = vpid;
   process->spawned = true;
   process->parent_known = true;
+  process->message_traps = message_traps;
   process->space = std::make_shared<AddressSpace>();
   shared_.tasks.add_process(process);
   return shared_.tasks.add(host, vpid, process);
@@ -241,7 +269,7 @@ Task& Tracer::add_spawned(HostPid host, VirtualPid vpid) {
 Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
   BEAM_TRY_ASSIGN(const HostPid host, start_process(request));
   const VirtualPid vpid = shared_.pids.allocate(host);
-  on_exec(add_spawned(host, vpid), StoppedTracee(host));
+  on_exec(add_spawned(host, vpid, message_traps_of(request)), StoppedTracee(host));
   return Spawned{vpid, host};
 }
 
@@ -251,7 +279,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
     ::kill(host.value(), SIGKILL);
     return Error(EEXIST, "give " + request.path + " the id " + std::to_string(vpid.value()));
   }
-  Task& task = add_spawned(host, vpid);
+  Task& task = add_spawned(host, vpid, message_traps_of(request));
   StoppedTracee tracee(host);
   if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);

@@ -61,8 +61,8 @@ BEAM_SYSCALL_WHEN(clock_getres, Strategy::kRewrite, NAMES_A_PID, int clock, Remo
   return with_clock(call, clock);
 }
 BEAM_SYSCALL_WHEN(clock_nanosleep, Strategy::kRewrite,
-                  (TrapWhen{{is_not(0, 0, kNegative)}, {when_shifted(), is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}), int clock,
-                  int flags, RemotePtr<timespec>, RemotePtr<timespec>) {
+                  (TrapWhen{{is_not(0, 0, kNegative)}, {when_shifted(), is(1, TIMER_ABSTIME, TIMER_ABSTIME)}}),
+                  int clock, int flags, RemotePtr<timespec>, RemotePtr<timespec>) {
   const std::int64_t offset = (flags & TIMER_ABSTIME) != 0 ? clock_offset(call.shared(), clock) : 0;
   return offset != 0 ? with_kernel_time(call, 2, offset) : with_clock(call, clock);
 }

@@ -13,7 +13,8 @@ namespace beam::interpose {
 namespace {
 
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
-BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer, (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
+BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer,
+                  (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP})), int option,
                   std::uint64_t value) {
   Process& process = *call.caller.process;
   if (process.revealing) {
@@ -38,15 +39,33 @@ Answer change_credentials(const AnswerCall& call) {
   return Answer::pass();
 }
 
-BEAM_SYSCALL(setuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setreuid, Strategy::kAnswer, unsigned, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setregid, Strategy::kAnswer, unsigned, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setresuid, Strategy::kAnswer, unsigned, unsigned, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setresgid, Strategy::kAnswer, unsigned, unsigned, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setfsuid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) { return change_credentials(call); }
-BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) { return change_credentials(call); }
+BEAM_SYSCALL(setuid, Strategy::kAnswer, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setgid, Strategy::kAnswer, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setreuid, Strategy::kAnswer, unsigned, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setregid, Strategy::kAnswer, unsigned, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setresuid, Strategy::kAnswer, unsigned, unsigned, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setresgid, Strategy::kAnswer, unsigned, unsigned, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setfsuid, Strategy::kAnswer, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setfsgid, Strategy::kAnswer, unsigned) {
+  return change_credentials(call);
+}
+BEAM_SYSCALL(setgroups, Strategy::kAnswer, std::uint64_t, RemotePtr<gid_t>) {
+  return change_credentials(call);
+}
 
 struct HeaderCall : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}

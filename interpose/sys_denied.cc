@@ -8,7 +8,10 @@
 namespace beam::interpose {
 namespace {
 
-#define DENY(name, error, reason) DeniedCall{SYS_##name, #name, error, reason}
+#define DENY(name, error, reason)    \
+  DeniedCall {                       \
+    SYS_##name, #name, error, reason \
+  }
 
 const ListRegistration kDenied{
     DENY(ptrace, EPERM, "the supervisor is the tracer; nested tracing is refused"),

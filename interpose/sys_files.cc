@@ -1,7 +1,6 @@
-// Descriptors that carry process ids: fcntl(2) owners and locks, ioctl_tty(2) groups, socket credentials (unix(7)).
+// Descriptors that carry process ids: fcntl(2) owners and locks, ioctl_tty(2) groups.
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -39,7 +38,9 @@ bool get_owner(const AnswerCall& call, int fd, f_owner_ex& owner) {
   return true;
 }
 
-pid_t signed_owner(const f_owner_ex& owner) { return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid; }
+pid_t signed_owner(const f_owner_ex& owner) {
+  return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+}
 
 struct LockQuery : CallInProgress {
   std::uint64_t lock = 0;
@@ -122,13 +123,14 @@ struct GroupArgument : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
 };
 
-constexpr std::uint64_t kFiosetown = 0x8901;   // asm-generic/sockios.h
+constexpr std::uint64_t kFiosetown = 0x8901;  // asm-generic/sockios.h
 constexpr std::uint64_t kSiocspgrp = 0x8902;
 constexpr std::uint64_t kFiogetown = 0x8903;
 constexpr std::uint64_t kSiocgpgrp = 0x8904;
 
 BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
-                  (one_of(1, {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
+                  (one_of(1,
+                          {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
                   GuestFd fd, std::uint64_t request, std::uint64_t argument) {
   switch (request) {
     case TIOCSTI:
@@ -178,36 +180,6 @@ BEAM_ESCALATED(ioctl, GuestFd fd, std::uint64_t request, std::uint64_t argument)
   }
   call.set_arg(*progress, 2, copy);
   return Rewrite::until_exit(std::move(progress));
-}
-
-// --- credentials of a connection's peer ---
-
-BEAM_SYSCALL_WHEN(getsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PEERCRED)}}), GuestFd fd,
-                  int level, int option, RemotePtr<void> value, RemotePtr<socklen_t> length) {
-  (void)level, (void)option;
-  int error = 0;
-  const UniqueFd copy = call.descriptor(fd, error);
-  if (!copy) {
-    return Answer::error(-error);
-  }
-  socklen_t size = 0;
-  if (call.memory().read(length, size) != 0) {
-    return Answer::error(EFAULT);
-  }
-  if (static_cast<int>(size) < 0) {
-    return Answer::error(EINVAL);
-  }
-  ucred peer{};
-  socklen_t got = sizeof peer;
-  if (::getsockopt(copy.get(), SOL_SOCKET, SO_PEERCRED, &peer, &got) != 0) {
-    return Answer::error(errno);
-  }
-  peer.pid = call.shared.pids.to_virtual(HostPid(peer.pid)).value();
-  got = std::min(size, got);
-  if (call.memory().write(value.address(), &peer, got) != 0 || call.memory().write(length, got) != 0) {
-    return Answer::error(EFAULT);
-  }
-  return Answer::result(0);
 }
 
 }  // namespace

@@ -14,9 +14,13 @@
 namespace beam::interpose {
 namespace {
 
-BEAM_SYSCALL(getpid, Strategy::kAnswer) { return Answer::result(call.caller.process->vpid.value()); }
+BEAM_SYSCALL(getpid, Strategy::kAnswer) {
+  return Answer::result(call.caller.process->vpid.value());
+}
 
-BEAM_SYSCALL(gettid, Strategy::kAnswer) { return Answer::result(call.caller.vtid.value()); }
+BEAM_SYSCALL(gettid, Strategy::kAnswer) {
+  return Answer::result(call.caller.vtid.value());
+}
 
 BEAM_SYSCALL(getppid, Strategy::kAnswer) {
   return Answer::result(call.shared.parent_of(*call.caller.process).value());
@@ -36,7 +40,9 @@ BEAM_SYSCALL(getpgid, Strategy::kAnswer, PidArg pid) {
   return host == HostPid() ? Answer::error(ESRCH) : virtual_or_error(call, ::getpgid(host.value()));
 }
 
-BEAM_SYSCALL(getpgrp, Strategy::kAnswer) { return virtual_or_error(call, ::getpgid(call.caller.process->host.value())); }
+BEAM_SYSCALL(getpgrp, Strategy::kAnswer) {
+  return virtual_or_error(call, ::getpgid(call.caller.process->host.value()));
+}
 
 BEAM_SYSCALL(getsid, Strategy::kAnswer, PidArg pid) {
   const HostPid host = named(call, pid);
@@ -58,7 +64,9 @@ struct PidResult : CallInProgress {
   }
 };
 
-BEAM_SYSCALL(setsid, Strategy::kRewrite) { return Rewrite::until_exit(std::make_unique<PidResult>()); }
+BEAM_SYSCALL(setsid, Strategy::kRewrite) {
+  return Rewrite::until_exit(std::make_unique<PidResult>());
+}
 
 // The kernel writes no id here; it gives the caller's, which is known without asking it.
 BEAM_SYSCALL(set_tid_address, Strategy::kRewrite, RemotePtr<int> address) {
@@ -119,7 +127,9 @@ BEAM_SYSCALL_WHEN(sched_setscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidAr
   (void)policy, (void)param;
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(sched_getscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid) { return with_pid(call, 0, pid); }
+BEAM_SYSCALL_WHEN(sched_getscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid) {
+  return with_pid(call, 0, pid);
+}
 BEAM_SYSCALL_WHEN(sched_rr_get_interval, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> interval) {
   (void)interval;
   return with_pid(call, 0, pid);
@@ -134,7 +144,8 @@ BEAM_SYSCALL_WHEN(sched_getaffinity, Strategy::kRewrite, PID_NOT_SELF(0), PidArg
   (void)size, (void)mask;
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(sched_setattr, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> attr, unsigned flags) {
+BEAM_SYSCALL_WHEN(sched_setattr, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> attr,
+                  unsigned flags) {
   (void)attr, (void)flags;
   return with_pid(call, 0, pid);
 }
@@ -187,8 +198,8 @@ BEAM_SYSCALL(kcmp, Strategy::kRewrite, PidArg first, PidArg second, int type, st
   return Rewrite::until_exit(std::move(progress));
 }
 
-// A user's processes (PRIO_USER, IOPRIO_WHO_USER) are those of the sandbox only: the supervisor asks and tells them one by
-// one, with the right to do so that the caller has too, being of the same user.
+// A user's processes (PRIO_USER, IOPRIO_WHO_USER) are those of the sandbox only: the supervisor asks and tells them one
+// by one, with the right to do so that the caller has too, being of the same user.
 uid_t user_of(const Process& process) {
   if (process.credentials_changed) {
     if (const auto ids = read_proc_credentials(process.host)) {
@@ -225,15 +236,16 @@ Rewrite for_user(RewriteCall& call, PidArg user, Each each) {
 constexpr int kIoprioWhoProcess = 1;  // linux/ioprio.h
 constexpr int kIoprioWhoUser = 3;
 
-BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which, PidArg who) {
+BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which,
+                  PidArg who) {
   if (which != PRIO_USER) {
     return with_pid(call, 1, who);
   }
   // The raw call gives 20 - nice, so that the highest priority is the greatest number (getpriority(2)).
   return for_user(call, who, [](pid_t tid) { return ::syscall(SYS_getpriority, PRIO_PROCESS, tid); });
 }
-BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which, PidArg who,
-                  int priority) {
+BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which,
+                  PidArg who, int priority) {
   if (which != PRIO_USER) {
     return with_pid(call, 1, who);
   }
@@ -251,7 +263,8 @@ BEAM_SYSCALL_WHEN(ioprio_set, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(
   if (which != kIoprioWhoUser) {
     return with_pid(call, 1, who);
   }
-  return for_user(call, who, [priority](pid_t tid) { return ::syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, priority); });
+  return for_user(call, who,
+                  [priority](pid_t tid) { return ::syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, priority); });
 }
 
 }  // namespace

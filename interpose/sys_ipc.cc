@@ -1,4 +1,5 @@
-// System V IPC (sysvipc(7)): who made, attached, sent or received last; and timers that signal a thread (timer_create(2)).
+// System V IPC (sysvipc(7)): who made, attached, sent or received last; and timers that signal a thread
+// (timer_create(2)).
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>

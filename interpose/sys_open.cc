@@ -1,5 +1,6 @@
 // Calls that open a path, enter it or execute it: open(2), openat2(2), chdir(2), execve(2). What leads into the
-// sandbox's /proc is opened by the supervisor and handed over, or opened by the kernel under the workstation's path.
+// sandbox's /proc is opened by the supervisor and handed over, or opened by the kernel under the workstation's path; so
+// is everything where there is a mount view.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -11,9 +12,12 @@
 #include <cstring>
 
 #include "interpose/host_path.h"
+#include "interpose/program.h"
 #include "interpose/robust_list.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
+#include "interpose/tracer.h"
+#include "interpose/view_call.h"
 
 namespace beam::interpose {
 namespace {
@@ -135,20 +139,51 @@ Answer open_node(const AnswerCall& call, const ProcNode& node, int flags) {
   return error != 0 ? Answer::error(error) : Answer::descriptor(std::move(fd), (flags & O_CLOEXEC) != 0);
 }
 
-Answer open_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flags) {
-  const auto node = call.shared.proc->look(call.caller, dir, path, follows(flags));
-  return node ? open_node(call, *node, flags) : Answer::pass();
+// What a link of /proc leads to and the view has no path for: pipes, sockets, files that have no name any more.
+Answer open_object(const rootfs::Found& found, int flags) {
+  const mode_t type = found.status.st_mode;
+  if ((flags & O_PATH) != 0 || (!S_ISREG(type) && !S_ISDIR(type))) {
+    return Answer::escalate();
+  }
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+  const bool workstations = found.spot.path.starts_with('/') && !found.spot.path.starts_with("/memfd:");
+  if (writes && workstations && !found.in_layer && !found.writable_object) {
+    return Answer::error(EACCES);
+  }
+  UniqueFd fd(::open(rootfs::descriptor_path(found.fd.get()).c_str(),
+                     (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC | O_NOCTTY));
+  return fd ? Answer::descriptor(std::move(fd), (flags & O_CLOEXEC) != 0) : Answer::error(errno);
 }
 
-Rewrite open_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags,
-                     std::unique_ptr<HostPathCall> progress = std::make_unique<HostPathCall>()) {
-  const Caller caller = caller_of(call);
-  const auto node = call.shared().proc->look(caller, dir, path, follows(flags));
-  if (!node) {
-    return Rewrite::pass();
+Answer open_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, mode_t mode,
+                    unsigned find_flags = 0) {
+  ViewPath argument(call.shared, call.caller);
+  if (const int error = argument.read(dir, path); error != 0) {
+    return Answer::error(error);
   }
+  rootfs::View::Opened opened;
+  const bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+  const ActAs caller(call.caller, makes);
+  if (const int error = call.shared.view->open(argument.where(), flags, mode, find_flags, opened); error != 0) {
+    return Answer::error(error);
+  }
+  if (opened.fd) {
+    return Answer::descriptor(std::move(opened.fd), (flags & O_CLOEXEC) != 0);
+  }
+  if (opened.by_kernel) {
+    return Answer::escalate();
+  }
+  if (opened.found.kind == rootfs::Found::Kind::kProc) {
+    return open_node(call, opened.found.proc, flags);
+  }
+  return open_object(opened.found, flags);
+}
+
+Rewrite node_at_stop(RewriteCall& call, const ProcNode& node, std::size_t index, int flags,
+                     std::unique_ptr<HostPathCall> progress) {
+  const Caller caller = caller_of(call);
   const AnswerCall context{call.shared(), caller};
-  const Decision decision = decide(context, *node, flags);
+  const Decision decision = decide(context, node, flags);
   switch (decision.how) {
     case How::kPass:
       return Rewrite::pass();
@@ -156,26 +191,64 @@ Rewrite open_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t
       return Rewrite::error(decision.error);
     case How::kHostPath:
     case How::kHandOver:
-      return with_host_path(call, *node, index, std::move(progress));
+      return with_host_path(call, node, index, std::move(progress));
     case How::kText:
     case How::kListing:
       break;
   }
-  return Rewrite::error(
-      EAGAIN);  // another thread has changed the path meanwhile, or the process that it names has gone
+  // Another thread has changed the path meanwhile, or the process that it names has gone.
+  return Rewrite::error(EAGAIN);
+}
+
+Rewrite open_in_view_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags,
+                             unsigned find_flags, std::unique_ptr<HostPathCall> progress) {
+  const Caller caller = caller_of(call);
+  ViewPath argument(call.shared(), caller);
+  rootfs::View::Opened opened;
+  int error = argument.read(dir, path);
+  error = error != 0 ? error : call.shared().view->open(argument.where(), flags, 0, find_flags, opened);
+  if (error != 0) {
+    return Rewrite::error(error);
+  }
+  if (opened.by_kernel) {
+    return with_view_path(call, opened.host, index, std::move(progress));
+  }
+  if (opened.found.kind == rootfs::Found::Kind::kProc) {
+    return node_at_stop(call, opened.found.proc, index, flags, std::move(progress));
+  }
+  if (!opened.fd && opened.found.kind == rootfs::Found::Kind::kObject) {
+    return with_host_path(call, opened.found.proc, index, std::move(progress));
+  }
+  return Rewrite::error(EAGAIN);
+}
+
+Answer open_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, Mode mode) {
+  if (call.shared.view != nullptr) {
+    return open_in_view(call, dir, path, flags, mode.value);
+  }
+  const auto node = call.shared.proc->look(call.caller, dir, path, follows(flags));
+  return node ? open_node(call, *node, flags) : Answer::pass();
+}
+
+Rewrite open_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags,
+                     std::unique_ptr<HostPathCall> progress = std::make_unique<HostPathCall>(),
+                     unsigned find_flags = 0) {
+  if (call.shared().view != nullptr) {
+    return open_in_view_at_stop(call, dir, path, index, flags, find_flags, std::move(progress));
+  }
+  const auto node = call.shared().proc->look(caller_of(call), dir, path, follows(flags));
+  return node ? node_at_stop(call, *node, index, flags, std::move(progress)) : Rewrite::pass();
 }
 
 BEAM_SYSCALL(open, Strategy::kAnswer, GuestPath path, OpenFlags flags, Mode mode) {
-  (void)mode;
-  return open_path(call, kHere, path, flags.value);
+  return open_path(call, kHere, path, flags.value, mode);
 }
 BEAM_ESCALATED(open, GuestPath path, OpenFlags flags) {
   return open_at_stop(call, kHere, path, 0, flags.value);
 }
 
 BEAM_SYSCALL(openat, Strategy::kAnswer, GuestFd dir, GuestPath path, OpenFlags flags, Mode mode) {
-  (void)mode;
-  return open_path(call, dir, path, flags.value);
+  return open_path(call, dir, path, flags.value, mode);
 }
 BEAM_ESCALATED(openat, GuestFd dir, GuestPath path, OpenFlags flags) {
   return open_at_stop(call, dir, path, 1, flags.value);
@@ -183,8 +256,7 @@ BEAM_ESCALATED(openat, GuestFd dir, GuestPath path, OpenFlags flags) {
 
 constexpr int kCreat = O_CREAT | O_WRONLY | O_TRUNC;
 BEAM_SYSCALL(creat, Strategy::kAnswer, GuestPath path, Mode mode) {
-  (void)mode;
-  return open_path(call, kHere, path, kCreat);
+  return open_path(call, kHere, path, kCreat, mode);
 }
 BEAM_ESCALATED(creat, GuestPath path) {
   return open_at_stop(call, kHere, path, 0, kCreat);
@@ -214,9 +286,57 @@ bool kernel_refuses(const std::string& path, std::uint64_t resolve) {
   return leaves(path, resolve) || ((resolve & RESOLVE_NO_SYMLINKS) != 0 && goes_by_self(path));
 }
 
+unsigned find_flags_of(std::uint64_t resolve) {
+  const auto flag = [resolve](std::uint64_t bit, unsigned value) { return (resolve & bit) != 0 ? value : 0U; };
+  return flag(RESOLVE_NO_SYMLINKS, rootfs::kNoSymlinks) | flag(RESOLVE_NO_MAGICLINKS, rootfs::kNoMagicLinks) |
+         flag(RESOLVE_BENEATH, rootfs::kBeneath) | flag(RESOLVE_IN_ROOT, rootfs::kInRoot) |
+         flag(RESOLVE_NO_XDEV, rootfs::kNoXdev);
+}
+
+// The checks of the kernel (fs/open.c, build_open_flags).
+Answer openat2_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, RemotePtr<open_how> how,
+                       std::uint64_t size) {
+  constexpr std::uint64_t kMostBytes = 4096;
+  constexpr std::uint64_t kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+                                       O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | kLargeFile | O_DIRECTORY | O_NOFOLLOW |
+                                       O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
+  open_how copy{};
+  if (size < sizeof copy) {
+    return Answer::error(EINVAL);
+  }
+  if (size > kMostBytes) {
+    return Answer::error(E2BIG);
+  }
+  std::array<std::byte, kMostBytes> bytes{};
+  if (const int error = call.memory().read(how.address(), bytes.data(), size); error != 0) {
+    return Answer::error(error);
+  }
+  if (std::any_of(bytes.begin() + sizeof copy, bytes.begin() + static_cast<std::ptrdiff_t>(size),
+                  [](std::byte byte) { return byte != std::byte{0}; })) {
+    return Answer::error(E2BIG);
+  }
+  std::memcpy(&copy, bytes.data(), sizeof copy);
+  const bool makes = (copy.flags & O_CREAT) != 0 || (copy.flags & O_TMPFILE) == O_TMPFILE;
+  const bool both_roots = (copy.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
+  constexpr std::uint64_t kPathFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  if ((copy.flags & ~kOpenFlags) != 0 || (copy.resolve & ~(kResolveFlags | RESOLVE_CACHED)) != 0 || both_roots ||
+      (copy.mode & ~07777ULL) != 0 || (copy.mode != 0 && !makes) ||
+      ((copy.flags & O_PATH) != 0 && (copy.flags & ~kPathFlags) != 0)) {
+    return Answer::error(EINVAL);
+  }
+  if ((copy.resolve & RESOLVE_CACHED) != 0) {
+    return Answer::error(EAGAIN);  // nothing is certain to be found without waiting
+  }
+  return open_in_view(call, dir, path, static_cast<int>(copy.flags), static_cast<mode_t>(copy.mode),
+                      find_flags_of(copy.resolve));
+}
+
 BEAM_SYSCALL(openat2, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<open_how> how, std::uint64_t size) {
   open_how copy{};
   std::string text;
+  if (call.shared.view != nullptr) {
+    return openat2_in_view(call, dir, path, how, size);
+  }
   if (size < sizeof copy || call.memory().read(how, copy) != 0 || !is_plain(copy) ||
       call.memory().read_string(path.address(), text, PATH_MAX) != 0 || kernel_refuses(text, copy.resolve)) {
     return Answer::pass();
@@ -233,6 +353,7 @@ BEAM_ESCALATED(openat2, GuestFd dir, GuestPath path, RemotePtr<open_how> how) {
     return Rewrite::error(EFAULT);
   }
   // An absolute path stays below no directory; that the program's own does has been seen.
+  const unsigned find_flags = find_flags_of(copy.resolve);
   copy.resolve &= ~kStayBelow;
   auto progress = std::make_unique<HostPathCall>();
   const std::uint64_t place = call.put(*progress, &copy, sizeof copy);
@@ -241,7 +362,7 @@ BEAM_ESCALATED(openat2, GuestFd dir, GuestPath path, RemotePtr<open_how> how) {
   }
   call.set_arg(*progress, 2, place);
   call.set_arg(*progress, 3, sizeof copy);
-  return open_at_stop(call, dir, path, 1, static_cast<int>(copy.flags), std::move(progress));
+  return open_at_stop(call, dir, path, 1, static_cast<int>(copy.flags), std::move(progress), find_flags);
 }
 
 // --- chdir, execve ---
@@ -261,16 +382,47 @@ Answer by_host_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool fo
   return node->native ? Answer::pass() : Answer::escalate();
 }
 
+// What the kernel has to enter: its path on the workstation, checked as the caller.
+Rewrite enter_in_view(RewriteCall& call, GuestPath path) {
+  const Caller caller = caller_of(call);
+  ViewPath argument(call.shared(), caller);
+  rootfs::Found found;
+  int error = argument.read(kHere, path);
+  error = error != 0 ? error : call.shared().view->find(argument.where(), rootfs::kFollow, found);
+  if (error != 0) {
+    return Rewrite::error(error);
+  }
+  if (found.kind == rootfs::Found::Kind::kProc) {
+    note_directory(*call.shared().proc, found.proc, O_PATH);
+    return with_host_path(call, found.proc, 0);
+  }
+  if (!S_ISDIR(found.status.st_mode)) {
+    return Rewrite::error(ENOTDIR);
+  }
+  if (found.kind == rootfs::Found::Kind::kObject) {
+    return with_host_path(call, found.proc, 0);
+  }
+  return with_view_path(call, call.shared().view->host_path(found.spot), 0);
+}
+
 BEAM_SYSCALL(chdir, Strategy::kAnswer, GuestPath path) {
+  if (call.shared.view != nullptr) {
+    return Answer::escalate();
+  }
   return by_host_path(call, kHere, path, true, true);
 }
 BEAM_ESCALATED(chdir, GuestPath path) {
+  if (call.shared().view != nullptr) {
+    return enter_in_view(call, path);
+  }
   return with_host_path(call, kHere, path, 0, true);
 }
 
 // An exec ends the thread for those who wait for its robust locks. Seen to its exit when it fails; success discards it.
 struct ExecCall : HostPathCall {
   bool locks_renamed = false;
+  std::string name;
+  void executed(StoppedTracee& tracee, bool is_filtered) override { show_program_name(tracee, name, is_filtered); }
   void at_exit(ExitCall& call) override { rename_back(call); }
   void at_restart(ExitCall& call) override { rename_back(call); }
 
@@ -284,12 +436,61 @@ struct ExecCall : HostPathCall {
 };
 
 Answer execute(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow) {
+  if (call.shared.view != nullptr) {
+    return Answer::escalate();
+  }
   Answer answer = by_host_path(call, dir, path, follow, false);
   const bool passes = answer.kind() == Answer::Kind::kPass;
   return passes && holds_robust_futexes(call.caller.tid, call.memory()) ? Answer::escalate() : std::move(answer);
 }
 
-Rewrite execute_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, bool follow) {
+Rewrite execute_in_view(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags) {
+  const Caller caller = caller_of(call);
+  ViewPath argument(call.shared(), caller);
+  if (const int error = argument.read(dir, path, (flags & AT_EMPTY_PATH) != 0); error != 0) {
+    return Rewrite::error(error);
+  }
+  auto progress = std::make_unique<ExecCall>();
+  rootfs::Found found;
+  Program program;
+  {
+    const ActAs acting(caller);
+    const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0 || argument.is_descriptor();
+    int error = call.shared().view->find(argument.where(), follow ? unsigned{rootfs::kFollow} : 0U, found);
+    error = error != 0 ? error : find_program(*call.shared().view, argument.where(), std::move(found), program);
+    if (error != 0) {
+      return Rewrite::error(error);
+    }
+  }
+  // By descriptor the kernel finds the very file, and names the task as it always does.
+  const std::uint64_t nothing = argument.is_descriptor() ? call.put(*progress, "", 1) : 0;
+  if (nothing != 0 && program.prefix.empty()) {
+    call.set_arg(*progress, index, nothing);
+  } else {
+    const user_regs_struct* regs = call.tracee().regs();
+    const std::uint64_t argv = regs == nullptr ? 0 : raw_args(*regs)[index + 1];
+    if (const int error = place_program(call, *progress, program, index, argv); error != 0) {
+      call.tracer().release_slots(call.task(), progress->slots);
+      return Rewrite::error(error);
+    }
+    if (index == 1 && argument.is_descriptor()) {
+      call.set_arg(*progress, 4, 0);
+    }
+    progress->name = program.name;
+  }
+  const Task& task = call.task();
+  if (holds_robust_futexes(task.tid, call.memory())) {
+    rename_robust_owner(task.tid, call.memory(), task.vtid.value(), task.process->host.value());
+    progress->locks_renamed = true;
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+Rewrite execute_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags) {
+  if (call.shared().view != nullptr) {
+    return execute_in_view(call, dir, path, index, flags);
+  }
+  const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0;
   auto progress = std::make_unique<ExecCall>();
   ExecCall& exec = *progress;
   const auto node = call.shared().proc->look(caller_of(call), dir, path, follow);
@@ -309,7 +510,7 @@ BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<void> argv, Re
   return execute(call, kHere, path, true);
 }
 BEAM_ESCALATED(execve, GuestPath path) {
-  return execute_at_stop(call, kHere, path, 0, true);
+  return execute_at_stop(call, kHere, path, 0, 0);
 }
 
 BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp,
@@ -318,7 +519,7 @@ BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr
   return execute(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 BEAM_ESCALATED(execveat, GuestFd dir, GuestPath path, RemotePtr<void>, RemotePtr<void>, AtFlags flags) {
-  return execute_at_stop(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return execute_at_stop(call, dir, path, 1, flags.value);
 }
 
 }  // namespace

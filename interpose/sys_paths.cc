@@ -1,5 +1,5 @@
-// Calls that look at a path: answered where it leads into the sandbox's /proc, the workstation's own otherwise. Opening
-// and what changes is in sys_open.cc.
+// Calls that look at a path: answered by the mount view, or, without one, where it leads into the sandbox's /proc, and
+// the workstation's own otherwise. Opening is in sys_open.cc, changing names in sys_names.cc.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -14,6 +14,7 @@
 #include "interpose/host_path.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
+#include "interpose/view_call.h"
 #include "rootfs/proc_entry.h"
 
 namespace beam::interpose {
@@ -21,6 +22,8 @@ namespace {
 
 using rootfs::ProcNode;
 using Kind = ProcNode::Kind;
+
+using rootfs::Found;
 
 const GuestFd kHere{AT_FDCWD};
 
@@ -52,9 +55,8 @@ void show_identity(struct statx& value, const struct stat& identity) {
 // What stat(2) and statx(2) have in common. Directories and texts that stand for those of /proc show the inode that
 // fstat(2) will show of them. `by_path` fills a buffer and returns 0, or -1 with errno.
 template <typename T, typename ByPath>
-Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow, RemotePtr<T> to, ByPath by_path) {
+Answer stat_node(const AnswerCall& call, const std::optional<ProcNode>& node, RemotePtr<T> to, ByPath by_path) {
   ProcView& proc = *call.shared.proc;
-  const auto node = proc.look(call.caller, dir, path, follow);
   if (!node) {
     return Answer::pass();
   }
@@ -101,23 +103,87 @@ Answer stat_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follo
   return by_path(node->host.c_str(), value) == 0 ? give(call, to, value) : Answer::error(errno);
 }
 
+void show_owner(struct stat& value, const Found& found) {
+  value = found.status;
+}
+
+void show_owner(struct statx& value, const Found& found) {
+  value.stx_uid = found.status.st_uid;
+  value.stx_gid = found.status.st_gid;
+}
+
+// The same in the mount view. `by_file` fills a buffer from a descriptor.
+template <typename T, typename ByPath, typename ByFile>
+Answer stat_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, RemotePtr<T> to, ByPath by_path,
+                    ByFile by_file) {
+  ViewPath argument(call.shared, call.caller);
+  if (const int error = argument.read(dir, path, (flags & AT_EMPTY_PATH) != 0); error != 0) {
+    return Answer::error(error);
+  }
+  const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0 || argument.is_descriptor();
+  Found found;
+  const ActAs caller(call.caller);
+  if (const int error = call.shared.view->find(argument.where(), follow ? unsigned{rootfs::kFollow} : 0U, found);
+      error != 0) {
+    return Answer::error(error);
+  }
+  if (found.kind == Found::Kind::kProc) {
+    return stat_node(call, found.proc, to, by_path);
+  }
+  T value{};
+  if (by_file(found.fd.get(), value) != 0) {
+    return Answer::error(errno);
+  }
+  show_owner(value, found);
+  return give(call, to, value);
+}
+
+Rewrite look_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, bool follow,
+                     std::unique_ptr<HostPathCall> progress = std::make_unique<HostPathCall>()) {
+  if (call.shared().view == nullptr) {
+    return with_host_path(call, dir, path, index, follow, std::move(progress));
+  }
+  const Caller caller = caller_of(call);
+  ViewPath argument(call.shared(), caller);
+  Found found;
+  int error = argument.read(dir, path);
+  error =
+      error != 0 ? error : call.shared().view->find(argument.where(), follow ? unsigned{rootfs::kFollow} : 0U, found);
+  if (error != 0) {
+    return Rewrite::error(error);
+  }
+  return found.kind == Found::Kind::kProc ? with_host_path(call, found.proc, index, std::move(progress))
+                                          : Rewrite::error(EAGAIN);
+}
+
+constexpr int kStatFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+
 Answer plain_stat(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, RemotePtr<struct stat> to) {
-  return stat_path(call, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0, to,
-                   [flags](const char* host, struct stat& value) { return ::fstatat(AT_FDCWD, host, &value, flags); });
+  const auto by_path = [flags](const char* host, struct stat& value) {
+    return ::fstatat(AT_FDCWD, host, &value, flags);
+  };
+  if (call.shared.view != nullptr) {
+    if ((flags & ~kStatFlags) != 0) {
+      return Answer::error(EINVAL);
+    }
+    return stat_in_view(call, dir, path, flags, to, by_path, [](int /*fd*/, struct stat& /*value*/) { return 0; });
+  }
+  return stat_node(call, call.shared.proc->look(call.caller, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0), to,
+                   by_path);
 }
 
 BEAM_SYSCALL(stat, Strategy::kAnswer, GuestPath path, RemotePtr<struct stat> to) {
   return plain_stat(call, kHere, path, 0, to);
 }
 BEAM_ESCALATED(stat, GuestPath path) {
-  return with_host_path(call, kHere, path, 0, true);
+  return look_at_stop(call, kHere, path, 0, true);
 }
 
 BEAM_SYSCALL(lstat, Strategy::kAnswer, GuestPath path, RemotePtr<struct stat> to) {
   return plain_stat(call, kHere, path, AT_SYMLINK_NOFOLLOW, to);
 }
 BEAM_ESCALATED(lstat, GuestPath path) {
-  return with_host_path(call, kHere, path, 0, false);
+  return look_at_stop(call, kHere, path, 0, false);
 }
 
 BEAM_SYSCALL_WHEN(newfstatat, Strategy::kAnswer, (TrapWhen{{is(3, 0, AT_EMPTY_PATH)}}), GuestFd dir, GuestPath path,
@@ -125,25 +191,34 @@ BEAM_SYSCALL_WHEN(newfstatat, Strategy::kAnswer, (TrapWhen{{is(3, 0, AT_EMPTY_PA
   return plain_stat(call, dir, path, flags.value, to);
 }
 BEAM_ESCALATED(newfstatat, GuestFd dir, GuestPath path, RemotePtr<struct stat>, AtFlags flags) {
-  return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return look_at_stop(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 BEAM_SYSCALL(statx, Strategy::kAnswer, GuestFd dir, GuestPath path, AtFlags flags, unsigned mask,
              RemotePtr<struct statx> to) {
-  return stat_path(
-      call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0, to,
-      [&](const char* host, struct statx& value) { return ::statx(AT_FDCWD, host, flags.value, mask, &value); });
+  const auto by_path = [&](const char* host, struct statx& value) {
+    return ::statx(AT_FDCWD, host, flags.value, mask, &value);
+  };
+  if (call.shared.view != nullptr) {
+    if ((flags.value & ~kStatFlags) != 0 || (flags.value & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) {
+      return Answer::error(EINVAL);
+    }
+    return stat_in_view(call, dir, path, flags.value, to, by_path, [&](int fd, struct statx& value) {
+      return ::statx(fd, "", (flags.value & AT_STATX_SYNC_TYPE) | AT_EMPTY_PATH, mask, &value);
+    });
+  }
+  return stat_node(call, call.shared.proc->look(call.caller, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0), to,
+                   by_path);
 }
 BEAM_ESCALATED(statx, GuestFd dir, GuestPath path, AtFlags flags) {
-  return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return look_at_stop(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 // --- access, statfs ---
 
 // `ask` asks the kernel by the workstation's path, and returns 0, or -1 with errno.
 template <typename Ask>
-Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow, Ask ask) {
-  const auto node = call.shared.proc->look(call.caller, dir, path, follow);
+Answer ask_by_node(const AnswerCall& call, const std::optional<ProcNode>& node, Ask ask) {
   if (!node || (node->native && node->kind != Kind::kError)) {
     return Answer::pass();
   }
@@ -156,43 +231,84 @@ Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool fol
   return ask(node->host.c_str()) == 0 ? Answer::result(0) : Answer::error(errno);
 }
 
+// The same in the mount view: `ask_file` asks by a descriptor (O_PATH).
+template <typename Ask, typename AskFile>
+Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, Ask ask, AskFile ask_file) {
+  const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0;
+  if (call.shared.view == nullptr) {
+    return ask_by_node(call, call.shared.proc->look(call.caller, dir, path, follow), ask);
+  }
+  ViewPath argument(call.shared, call.caller);
+  if (const int error = argument.read(dir, path, (flags & AT_EMPTY_PATH) != 0); error != 0) {
+    return Answer::error(error);
+  }
+  Found found;
+  const ActAs caller(call.caller);
+  const bool follows = follow || argument.is_descriptor();
+  if (const int error = call.shared.view->find(argument.where(), follows ? unsigned{rootfs::kFollow} : 0U, found);
+      error != 0) {
+    return Answer::error(error);
+  }
+  if (found.kind == Found::Kind::kProc) {
+    return ask_by_node(call, found.proc, ask);
+  }
+  return ask_file(found) == 0 ? Answer::result(0) : Answer::error(errno);
+}
+
 // By the real ids, which are the supervisor's own as well.
 Answer may_access(const AnswerCall& call, GuestFd dir, GuestPath path, int mode, int flags) {
-  return ask_by_path(call, dir, path, (flags & AT_SYMLINK_NOFOLLOW) == 0, [&](const char* host) {
-    return flags == 0 ? ::syscall(SYS_faccessat, AT_FDCWD, host, mode)
-                      : ::syscall(SYS_faccessat2, AT_FDCWD, host, mode, flags);
-  });
+  if (call.shared.view != nullptr &&
+      ((mode & ~(R_OK | W_OK | X_OK)) != 0 || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)) {
+    return Answer::error(EINVAL);
+  }
+  return ask_by_path(
+      call, dir, path, flags,
+      [&](const char* host) {
+        return flags == 0 ? ::syscall(SYS_faccessat, AT_FDCWD, host, mode)
+                          : ::syscall(SYS_faccessat2, AT_FDCWD, host, mode, flags);
+      },
+      [&](const Found& found) -> long {
+        if ((mode & W_OK) != 0 && found.kind == Found::Kind::kFile && found.spot.space == rootfs::Spot::Space::kHost &&
+            found.spot.node->mount->read_only && !S_ISFIFO(found.status.st_mode) && !S_ISCHR(found.status.st_mode) &&
+            !S_ISSOCK(found.status.st_mode)) {
+          errno = EROFS;
+          return -1;
+        }
+        return ::syscall(SYS_faccessat2, found.fd.get(), "", mode, (flags & AT_EACCESS) | AT_EMPTY_PATH);
+      });
 }
 
 BEAM_SYSCALL(access, Strategy::kAnswer, GuestPath path, int mode) {
   return may_access(call, kHere, path, mode, 0);
 }
 BEAM_ESCALATED(access, GuestPath path) {
-  return with_host_path(call, kHere, path, 0, true);
+  return look_at_stop(call, kHere, path, 0, true);
 }
 
 BEAM_SYSCALL(faccessat, Strategy::kAnswer, GuestFd dir, GuestPath path, int mode) {
   return may_access(call, dir, path, mode, 0);
 }
 BEAM_ESCALATED(faccessat, GuestFd dir, GuestPath path) {
-  return with_host_path(call, dir, path, 1, true);
+  return look_at_stop(call, dir, path, 1, true);
 }
 
 BEAM_SYSCALL(faccessat2, Strategy::kAnswer, GuestFd dir, GuestPath path, int mode, AtFlags flags) {
   return may_access(call, dir, path, mode, flags.value);
 }
 BEAM_ESCALATED(faccessat2, GuestFd dir, GuestPath path, int, AtFlags flags) {
-  return with_host_path(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
+  return look_at_stop(call, dir, path, 1, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 BEAM_SYSCALL(statfs, Strategy::kAnswer, GuestPath path, RemotePtr<struct statfs> to) {
   struct statfs value {};
-  Answer answer = ask_by_path(call, kHere, path, true, [&](const char* host) { return ::statfs(host, &value); });
+  Answer answer = ask_by_path(
+      call, kHere, path, 0, [&](const char* host) { return ::statfs(host, &value); },
+      [&](const Found& found) { return ::fstatfs(found.fd.get(), &value); });
   const bool answered = answer.kind() == Answer::Kind::kResult && answer.value() == 0;
   return answered ? give(call, to, value) : std::move(answer);
 }
 BEAM_ESCALATED(statfs, GuestPath path) {
-  return with_host_path(call, kHere, path, 0, true);
+  return look_at_stop(call, kHere, path, 0, true);
 }
 
 // Texts and listings lie elsewhere, and say that they are files of /proc.
@@ -234,16 +350,9 @@ struct LinkRead : HostPathCall {
   }
 };
 
-Answer read_link(const AnswerCall& call, GuestFd dir, GuestPath path, RemotePtr<char> to, std::uint64_t size) {
-  if (static_cast<int>(size) <= 0) {
-    return Answer::pass();  // EINVAL
-  }
-  std::string text;
-  if (call.memory().read_string(path.address(), text, PATH_MAX) != 0) {
-    return Answer::pass();
-  }
+Answer read_node_link(const AnswerCall& call, const std::optional<ProcNode>& node, RemotePtr<char> to,
+                      std::uint64_t size) {
   ProcView& proc = *call.shared.proc;
-  const auto node = text.empty() ? proc.look_at_descriptor(call.caller, dir) : proc.look(call.caller, dir, text, false);
   if (!node) {
     return Answer::pass();
   }
@@ -267,12 +376,57 @@ Answer read_link(const AnswerCall& call, GuestFd dir, GuestPath path, RemotePtr<
   return give_link(call, proc.shown(std::string(target, static_cast<std::size_t>(length))), to, size);
 }
 
+Answer read_link_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, RemotePtr<char> to, std::uint64_t size) {
+  if (static_cast<int>(size) <= 0) {
+    return Answer::error(EINVAL);
+  }
+  ViewPath argument(call.shared, call.caller);
+  if (const int error = argument.read(dir, path, dir.value() != AT_FDCWD); error != 0) {
+    return Answer::error(error);
+  }
+  const ActAs caller(call.caller);
+  Found found;
+  const bool follow = argument.is_descriptor();
+  if (const int error = call.shared.view->find(argument.where(), follow ? unsigned{rootfs::kFollow} : 0U, found);
+      error != 0) {
+    return Answer::error(error);
+  }
+  if (found.kind == Found::Kind::kProc) {
+    return read_node_link(call, found.proc, to, size);
+  }
+  if (!S_ISLNK(found.status.st_mode)) {
+    return Answer::error(follow ? ENOENT : EINVAL);
+  }
+  std::string target;
+  if (const int error = rootfs::read_link_of(found.fd.get(), target); error != 0) {
+    return Answer::error(error);
+  }
+  return give_link(call, target, to, size);
+}
+
+Answer read_link(const AnswerCall& call, GuestFd dir, GuestPath path, RemotePtr<char> to, std::uint64_t size) {
+  if (call.shared.view != nullptr) {
+    return read_link_in_view(call, dir, path, to, size);
+  }
+  if (static_cast<int>(size) <= 0) {
+    return Answer::pass();  // EINVAL
+  }
+  std::string text;
+  if (call.memory().read_string(path.address(), text, PATH_MAX) != 0) {
+    return Answer::pass();
+  }
+  ProcView& proc = *call.shared.proc;
+  return read_node_link(
+      call, text.empty() ? proc.look_at_descriptor(call.caller, dir) : proc.look(call.caller, dir, text, false), to,
+      size);
+}
+
 Rewrite read_link_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, RemotePtr<char> to,
                           std::uint64_t size) {
   auto progress = std::make_unique<LinkRead>();
   progress->to = to.address();
   progress->size = static_cast<unsigned>(size);
-  return with_host_path(call, dir, path, index, false, std::move(progress));
+  return look_at_stop(call, dir, path, index, false, std::move(progress));
 }
 
 BEAM_SYSCALL(readlink, Strategy::kAnswer, GuestPath path, RemotePtr<char> to, std::uint64_t size) {
@@ -289,40 +443,68 @@ BEAM_ESCALATED(readlinkat, GuestFd dir, GuestPath path, RemotePtr<char> to, std:
   return read_link_at_stop(call, dir, path, 1, to, size);
 }
 
-// The kernel makes the link; remembered is that it may lead into /proc.
-Answer note_link(const AnswerCall& call, GuestPath target) {
+// Without a mount view the kernel makes the link; remembered is that it may lead into /proc.
+Answer make_link(const AnswerCall& call, GuestPath target, GuestFd dir, GuestPath path) {
   std::string text;
-  if (call.memory().read_string(target.address(), text, PATH_MAX) == 0 && rootfs::link_may_lead_to_proc(text)) {
+  const int error = call.memory().read_string(target.address(), text, PATH_MAX);
+  if (call.shared.view != nullptr) {
+    ViewPath argument(call.shared, call.caller);
+    if (error != 0 || text.empty()) {
+      return Answer::error(error != 0 ? error : ENOENT);
+    }
+    if (const int unread = argument.read(dir, path); unread != 0) {
+      return Answer::error(unread);
+    }
+    const ActAs caller(call.caller);
+    return Answer::error(call.shared.view->make_link(text, argument.where()));
+  }
+  if (error == 0 && rootfs::link_may_lead_to_proc(text)) {
     call.shared.proc->link_is_made();
   }
   return Answer::pass();
 }
 
 BEAM_SYSCALL(symlink, Strategy::kAnswer, GuestPath target, GuestPath path) {
-  (void)path;
-  return note_link(call, target);
+  return make_link(call, target, kHere, path);
 }
 
 BEAM_SYSCALL(symlinkat, Strategy::kAnswer, GuestPath target, GuestFd dir, GuestPath path) {
-  (void)dir, (void)path;
-  return note_link(call, target);
+  return make_link(call, target, dir, path);
+}
+
+// The caller's working directory as it has to see it; nothing when the kernel's own answer will do.
+std::optional<std::string> shown_directory(const AnswerCall& call, int& error) {
+  ProcView& proc = *call.shared.proc;
+  error = 0;
+  if (call.shared.view == nullptr) {
+    const auto link = proc.may_hold_directory() ? ProcView::host_path_of(call.caller, kHere) : std::nullopt;
+    const auto shown = link ? std::optional(proc.shown(*link)) : std::nullopt;
+    return shown && *shown != *link ? shown : std::nullopt;
+  }
+  const auto link = ProcView::host_path_of(call.caller, kHere);
+  const auto shown = link ? call.shared.view->view_path(proc.proc_name(*link)) : std::nullopt;
+  if (!shown) {
+    error = ENOENT;
+    return std::nullopt;
+  }
+  const std::string root = call.caller.process->view_root();
+  if (root == "/" || !shown->starts_with(root)) {
+    return root == "/" ? *shown : "(unreachable)" + *shown;
+  }
+  return shown->size() == root.size() ? "/" : shown->substr(root.size());
 }
 
 BEAM_SYSCALL(getcwd, Strategy::kAnswer, RemotePtr<char> to, std::uint64_t size) {
-  ProcView& proc = *call.shared.proc;
-  const auto link = proc.may_hold_directory() ? ProcView::host_path_of(call.caller, kHere) : std::nullopt;
-  if (!link) {
-    return Answer::pass();
+  int error = 0;
+  const auto shown = shown_directory(call, error);
+  if (!shown) {
+    return error != 0 ? Answer::error(error) : Answer::pass();
   }
-  const std::string shown = proc.shown(*link);
-  if (shown == *link) {
-    return Answer::pass();
-  }
-  const std::size_t length = shown.size() + 1;
+  const std::size_t length = shown->size() + 1;
   if (length > size) {
     return Answer::error(ERANGE);
   }
-  if (!call.still_waits() || call.memory().write(to.address(), shown.c_str(), length) != 0) {
+  if (!call.still_waits() || call.memory().write(to.address(), shown->c_str(), length) != 0) {
     return Answer::error(EFAULT);
   }
   return Answer::result(static_cast<std::int64_t>(length));

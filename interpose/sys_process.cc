@@ -48,8 +48,8 @@ std::unique_ptr<CloneInProgress> clone_seen_at_event(StoppedTracee& tracee) {
 
 namespace {
 
-constexpr std::uint64_t kNamespaceFlags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
-                                          CLONE_NEWPID | CLONE_NEWNET;
+constexpr std::uint64_t kNamespaceFlags =
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
 
 // fork and vfork name nobody; the result is translated at the exit that follows their event.
@@ -57,16 +57,17 @@ const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}, AllowedCall{SYS_vfo
 
 // Combinations that clone(2) refuses as such come before the permission that no sandbox has.
 int namespace_refusal(std::uint64_t flags) {
-  const bool nonsense = ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
-                        ((flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
-                        ((flags & CLONE_SYSVSEM) != 0 && (flags & CLONE_NEWIPC) != 0) ||
-                        ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) ||
-                        ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0);
+  const bool nonsense =
+      ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
+      ((flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
+      ((flags & CLONE_SYSVSEM) != 0 && (flags & CLONE_NEWIPC) != 0) ||
+      ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) ||
+      ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0);
   return nonsense ? EINVAL : EPERM;
 }
 
-// A plain fork needs no stop at entry: its child's memory is its own, and holds the right id before the child runs. Where
-// memory is shared, the kernel must not write the host's id at all.
+// A plain fork needs no stop at entry: its child's memory is its own, and holds the right id before the child runs.
+// Where memory is shared, the kernel must not write the host's id at all.
 BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
                   (TrapWhen{{is_not(0, 0, CLONE_PARENT_SETTID)},
                             {is_not(0, 0, CLONE_VM), is_not(0, 0, CLONE_CHILD_SETTID)},
@@ -149,9 +150,8 @@ BEAM_SYSCALL(wait4, Strategy::kRewrite, PidArg pid, RemotePtr<int> status, int o
   if (pid.value > 0 || (pid.value < -1 && pid.value != INT32_MIN)) {
     const HostPid host = call.shared().pids.to_host(VirtualPid(std::abs(pid.value)));
     if (host == HostPid()) {
-      return Rewrite::error((options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0
-                                ? EINVAL
-                                : ECHILD);
+      return Rewrite::error(
+          (options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0 ? EINVAL : ECHILD);
     }
     const pid_t value = pid.value > 0 ? host.value() : -host.value();
     call.set_arg(*progress, 0, static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));

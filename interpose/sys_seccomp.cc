@@ -30,8 +30,8 @@ struct InstallFilter : CallInProgress {
       return;
     }
     Task& caller = call.task();
-    auto filters = caller.filters != nullptr ? std::make_shared<OwnFilters>(*caller.filters)
-                                             : std::make_shared<OwnFilters>();
+    auto filters =
+        caller.filters != nullptr ? std::make_shared<OwnFilters>(*caller.filters) : std::make_shared<OwnFilters>();
     filters->strict = strict;
     filters->list.push_back(filter);
     TaskTable& tasks = call.shared().tasks;

@@ -68,7 +68,9 @@ bool still_there(const Process& target) {
   return stat && stat->state == 'Z';
 }
 
-bool valid_signal(int signal) { return signal >= 0 && signal <= 64; }
+bool valid_signal(int signal) {
+  return signal >= 0 && signal <= 64;
+}
 
 // 0 or an errno, in the kernel's order: whom before what (kernel/signal.c, check_kill_permission).
 int send(const AnswerCall& call, const Process& target, int signal) {
@@ -127,9 +129,8 @@ BEAM_SYSCALL(kill, Strategy::kAnswerAtStop, PidArg pid, Signal signal) {
   }
   if (pid.value == -1) {
     const Process* self = call.caller.process.get();
-    return send_to_all(call, signal.value, [self](const Process& process) {
-      return &process != self && process.vpid != VirtualPid(1);
-    });
+    return send_to_all(call, signal.value,
+                       [self](const Process& process) { return &process != self && process.vpid != VirtualPid(1); });
   }
   if (pid.value == INT32_MIN) {
     return Answer::error(ESRCH);
@@ -156,13 +157,13 @@ Answer send_to_thread(const AnswerCall& call, VirtualPid tgid, VirtualPid tid, S
     return Answer::error(EPERM);
   }
   if (signal.value == 0) {
-    return ::syscall(SYS_tgkill, process->host.value(), host.value(), 0) == 0 ? Answer::result(0) : Answer::error(errno);
+    return ::syscall(SYS_tgkill, process->host.value(), host.value(), 0) == 0 ? Answer::result(0)
+                                                                              : Answer::error(errno);
   }
   if (process != call.caller.process && spared_as_init(*process, signal.value)) {
     return Answer::result(0);
   }
-  const long sent =
-      ::syscall(SYS_rt_tgsigqueueinfo, process->host.value(), host.value(), signal.value, &info);
+  const long sent = ::syscall(SYS_rt_tgsigqueueinfo, process->host.value(), host.value(), signal.value, &info);
   return sent == 0 ? Answer::result(0) : Answer::error(errno);
 }
 
@@ -182,19 +183,29 @@ BEAM_SYSCALL(tkill, Strategy::kAnswerAtStop, PidArg thread, Signal signal) {
                         info_from(call, signal.value, kSentByTgkill));
 }
 
-// A siginfo of the program's own making keeps what it holds: glibc's sigqueue puts getpid() there, a virtual name already.
-// Codes under which the kernel gives a sender's host pid travel as private ones, so that this pid is not taken for one.
+// A siginfo of the program's own making keeps what it holds: glibc's sigqueue puts getpid() there, a virtual name
+// already. Codes under which the kernel gives a sender's host pid travel as private ones, so that this pid is not taken
+// for one.
 void take_private_code(siginfo_t& info) {
   switch (info.si_code) {
-    case SI_USER: info.si_code = kSentByKill; break;
-    case SI_TKILL: info.si_code = kSentByTgkill; break;
-    case SI_MESGQ: info.si_code = kClaimsMesgq; break;
-    default: break;
+    case SI_USER:
+      info.si_code = kSentByKill;
+      break;
+    case SI_TKILL:
+      info.si_code = kSentByTgkill;
+      break;
+    case SI_MESGQ:
+      info.si_code = kClaimsMesgq;
+      break;
+    default:
+      break;
   }
 }
 
 // Only a process itself may claim a kernel's code (rt_sigqueueinfo(2)).
-bool claims_kernel_code(const siginfo_t& info) { return info.si_code >= 0 || info.si_code == SI_TKILL; }
+bool claims_kernel_code(const siginfo_t& info) {
+  return info.si_code >= 0 || info.si_code == SI_TKILL;
+}
 
 BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal, RemotePtr<siginfo_t> pointer) {
   siginfo_t info{};
@@ -225,7 +236,7 @@ BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal
     return Answer::result(0);
   }
   return ::syscall(SYS_rt_sigqueueinfo, target->host.value(), signal.value, &info) == 0 ? Answer::result(0)
-                                                                                       : Answer::error(errno);
+                                                                                        : Answer::error(errno);
 }
 
 struct SelfSignal : CallInProgress {

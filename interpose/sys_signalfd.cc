@@ -1,16 +1,15 @@
 // signalfd(2): signals are read from a descriptor, with the pids of their senders in the records.
 //
-// read(2) is never trapped otherwise, so the first signalfd under a descriptor number stacks a small filter on the process,
-// which traps just the reads, and the copies, of that number. Filters cannot be taken off again: a number that has become
-// another file's is looked at, and passes.
+// read(2) is never trapped otherwise, so the first signalfd under a descriptor number stacks a small filter on the
+// process, which traps just the reads, and the copies, of that number. Filters cannot be taken off again: a number that
+// has become another file's is looked at, and passes.
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <limits.h>
 #include <unistd.h>
-
 
 #include <algorithm>
 #include <cerrno>
@@ -19,10 +18,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/log.h"
-#include "interpose/agent/layout.h"
 #include "interpose/shared.h"
 #include "interpose/signal_info.h"
+#include "interpose/stacked_filter.h"
 #include "interpose/syscall_table.h"
 
 namespace beam::interpose {
@@ -58,34 +56,8 @@ void trap_reads(ExitCall& call, int fd) {
   if (std::find(process.trapped_reads.begin(), process.trapped_reads.end(), fd) != process.trapped_reads.end()) {
     return;
   }
-  const auto code = trap_descriptor(fd);
-  struct {
-    sock_fprog program;
-    sock_filter code[16];
-  } block{};
-  block.program.len = static_cast<unsigned short>(code.size());
-  std::copy(code.begin(), code.end(), block.code);
-  AddressSpace& space = *process.space;
-  // The last slot: no call keeps it beyond this stop.
-  constexpr std::uint32_t kSlot = 1U << (BEAM_AGENT_SLOT_COUNT - 1);
-  constexpr std::uint64_t kAddress = BEAM_AGENT_SLOTS + (BEAM_AGENT_SLOT_COUNT - 1) * BEAM_AGENT_SLOT_SIZE;
-  block.program.filter = reinterpret_cast<sock_filter*>(kAddress + offsetof(decltype(block), code));
-  if (!space.agent_mapped || (space.slots_in_use & kSlot) != 0 ||
-      call.memory().write_forced(kAddress, &block, sizeof block) != 0) {
-    BEAM_LOG_WARN(kInterpose, "process {}: descriptor {} shows host ids in signal records", process.vpid.value(), fd);
-    return;
-  }
-  StoppedTracee& tracee = call.tracee();
-  auto installed = tracee.inject(BEAM_AGENT_GADGET, SYS_seccomp,
-                                 {SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, kAddress, 0, 0, 0});
-  if (installed.ok() && *installed != 0) {
-    // A thread with filters of its own can't be brought in line; then this thread at least.
-    installed = tracee.inject(BEAM_AGENT_GADGET, SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0, kAddress, 0, 0, 0});
-  }
-  if (installed.ok() && *installed == 0) {
+  if (stack_filter_somehow(call.task(), call.tracee(), trap_descriptor(fd), "signal records show host ids")) {
     process.trapped_reads.push_back(fd);
-  } else if (installed.ok()) {
-    BEAM_LOG_WARN(kInterpose, "process {}: filter for descriptor {}: error {}", process.vpid.value(), fd, -*installed);
   }
 }
 
@@ -161,9 +133,15 @@ Rewrite copied(const RewriteCall& call, GuestFd from) {
                                                     : Rewrite::pass();
 }
 
-BEAM_ESCALATED(dup, GuestFd from) { return copied(call, from); }
-BEAM_ESCALATED(dup2, GuestFd from, GuestFd) { return copied(call, from); }
-BEAM_ESCALATED(dup3, GuestFd from, GuestFd, int) { return copied(call, from); }
+BEAM_ESCALATED(dup, GuestFd from) {
+  return copied(call, from);
+}
+BEAM_ESCALATED(dup2, GuestFd from, GuestFd) {
+  return copied(call, from);
+}
+BEAM_ESCALATED(dup3, GuestFd from, GuestFd, int) {
+  return copied(call, from);
+}
 
 }  // namespace
 }  // namespace beam::interpose

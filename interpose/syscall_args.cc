@@ -55,8 +55,12 @@ void print_quoted(std::string& out, const std::string& text) {
 
 }  // namespace
 
-void print_signed(std::string& out, std::int64_t value) { out += std::to_string(value); }
-void print_unsigned(std::string& out, std::uint64_t value) { out += std::to_string(value); }
+void print_signed(std::string& out, std::int64_t value) {
+  out += std::to_string(value);
+}
+void print_unsigned(std::string& out, std::uint64_t value) {
+  out += std::to_string(value);
+}
 
 void print_pointer(std::string& out, std::uint64_t value) {
   if (value == 0) {
@@ -87,11 +91,10 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, GuestFd fd) {
 
 void print_arg(std::string& out, const GuestMemory& /*memory*/, OpenFlags flags) {
   static constexpr Name kNames[] = {
-      {O_CREAT, "O_CREAT"},         {O_EXCL, "O_EXCL"},         {O_NOCTTY, "O_NOCTTY"},   {O_TRUNC, "O_TRUNC"},
-      {O_APPEND, "O_APPEND"},       {O_NONBLOCK, "O_NONBLOCK"}, {O_SYNC, "O_SYNC"},       {O_DSYNC, "O_DSYNC"},
-      {O_DIRECT, "O_DIRECT"},       {O_TMPFILE, "O_TMPFILE"},   {O_DIRECTORY, "O_DIRECTORY"},
-      {O_NOFOLLOW, "O_NOFOLLOW"},   {O_NOATIME, "O_NOATIME"},   {O_CLOEXEC, "O_CLOEXEC"}, {O_PATH, "O_PATH"},
-      {0100000, "O_LARGEFILE"}};
+      {O_CREAT, "O_CREAT"},     {O_EXCL, "O_EXCL"},         {O_NOCTTY, "O_NOCTTY"},       {O_TRUNC, "O_TRUNC"},
+      {O_APPEND, "O_APPEND"},   {O_NONBLOCK, "O_NONBLOCK"}, {O_SYNC, "O_SYNC"},           {O_DSYNC, "O_DSYNC"},
+      {O_DIRECT, "O_DIRECT"},   {O_TMPFILE, "O_TMPFILE"},   {O_DIRECTORY, "O_DIRECTORY"}, {O_NOFOLLOW, "O_NOFOLLOW"},
+      {O_NOATIME, "O_NOATIME"}, {O_CLOEXEC, "O_CLOEXEC"},   {O_PATH, "O_PATH"},           {0100000, "O_LARGEFILE"}};
   const auto value = static_cast<std::uint64_t>(static_cast<unsigned>(flags.value));
   static constexpr const char* kModes[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
   out += kModes[value & O_ACCMODE];
@@ -101,8 +104,10 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, OpenFlags flags)
 }
 
 void print_arg(std::string& out, const GuestMemory& /*memory*/, AtFlags flags) {
-  static constexpr Name kNames[] = {{AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"}, {AT_EACCESS, "AT_EACCESS"},
-                                    {AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW"},     {AT_NO_AUTOMOUNT, "AT_NO_AUTOMOUNT"},
+  static constexpr Name kNames[] = {{AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"},
+                                    {AT_EACCESS, "AT_EACCESS"},
+                                    {AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW"},
+                                    {AT_NO_AUTOMOUNT, "AT_NO_AUTOMOUNT"},
                                     {AT_EMPTY_PATH, "AT_EMPTY_PATH"}};
   const auto value = static_cast<std::uint64_t>(static_cast<unsigned>(flags.value));
   if (value == 0) {
@@ -131,13 +136,21 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, Signal signal) {
 }
 
 void print_arg(std::string& out, const GuestMemory& /*memory*/, CloneFlags flags) {
-  static constexpr Name kNames[] = {
-      {CLONE_VM, "CLONE_VM"},           {CLONE_FS, "CLONE_FS"},         {CLONE_FILES, "CLONE_FILES"},
-      {CLONE_SIGHAND, "CLONE_SIGHAND"}, {CLONE_PIDFD, "CLONE_PIDFD"},   {CLONE_PTRACE, "CLONE_PTRACE"},
-      {CLONE_VFORK, "CLONE_VFORK"},     {CLONE_PARENT, "CLONE_PARENT"}, {CLONE_THREAD, "CLONE_THREAD"},
-      {CLONE_SYSVSEM, "CLONE_SYSVSEM"}, {CLONE_SETTLS, "CLONE_SETTLS"}, {CLONE_PARENT_SETTID, "CLONE_PARENT_SETTID"},
-      {CLONE_CHILD_CLEARTID, "CLONE_CHILD_CLEARTID"},                   {CLONE_CHILD_SETTID, "CLONE_CHILD_SETTID"},
-      {CLONE_UNTRACED, "CLONE_UNTRACED"}};
+  static constexpr Name kNames[] = {{CLONE_VM, "CLONE_VM"},
+                                    {CLONE_FS, "CLONE_FS"},
+                                    {CLONE_FILES, "CLONE_FILES"},
+                                    {CLONE_SIGHAND, "CLONE_SIGHAND"},
+                                    {CLONE_PIDFD, "CLONE_PIDFD"},
+                                    {CLONE_PTRACE, "CLONE_PTRACE"},
+                                    {CLONE_VFORK, "CLONE_VFORK"},
+                                    {CLONE_PARENT, "CLONE_PARENT"},
+                                    {CLONE_THREAD, "CLONE_THREAD"},
+                                    {CLONE_SYSVSEM, "CLONE_SYSVSEM"},
+                                    {CLONE_SETTLS, "CLONE_SETTLS"},
+                                    {CLONE_PARENT_SETTID, "CLONE_PARENT_SETTID"},
+                                    {CLONE_CHILD_CLEARTID, "CLONE_CHILD_CLEARTID"},
+                                    {CLONE_CHILD_SETTID, "CLONE_CHILD_SETTID"},
+                                    {CLONE_UNTRACED, "CLONE_UNTRACED"}};
   print_flags(out, flags.value & ~0xffULL, kNames, std::size(kNames), false);
   const int signal = static_cast<int>(flags.value & 0xff);
   if (signal != 0) {
@@ -146,6 +159,8 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, CloneFlags flags
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, PidArg pid) { print_signed(out, pid.value); }
+void print_arg(std::string& out, const GuestMemory& /*memory*/, PidArg pid) {
+  print_signed(out, pid.value);
+}
 
 }  // namespace beam::interpose

@@ -63,7 +63,7 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, RemotePtr<T> poi
   print_pointer(out, pointer.address());
 }
 template <typename T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 void print_arg(std::string& out, const GuestMemory& /*memory*/, T value) {
   if constexpr (std::is_signed_v<T>) {
     print_signed(out, value);

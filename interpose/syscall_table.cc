@@ -35,7 +35,9 @@ SyscallTable& SyscallTable::mutable_instance() {
   return table;
 }
 
-const SyscallTable& SyscallTable::instance() { return mutable_instance(); }
+const SyscallTable& SyscallTable::instance() {
+  return mutable_instance();
+}
 
 const SyscallDeclaration* SyscallTable::find(long number) const {
   if (number < 0 || number >= kSize) {

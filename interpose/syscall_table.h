@@ -1,5 +1,6 @@
-// One declaration a system call, beside its handler, in one of the interpose/sys_*.cc: number, typed arguments, strategy,
-// support level. The seccomp filter, the trace printer and the coverage list of `beam doctor --syscalls` are made from it.
+// One declaration a system call, beside its handler, in one of the interpose/sys_*.cc: number, typed arguments,
+// strategy, support level. The seccomp filter, the trace printer and the coverage list of `beam doctor --syscalls` are
+// made from it.
 //
 //   BEAM_SYSCALL(getpgid, Strategy::kAnswer, PidArg pid) { ... return Answer::result(...); }
 //
@@ -23,11 +24,12 @@
 namespace beam::interpose {
 
 enum class Strategy {
-  kAllow,    // nothing to translate: the kernel does it, and the filter lets it pass without a trap
-  kAnswer,   // seccomp user notification: an answer thread does the work, or passes the call on, or escalates it
-  kAnswerAtStop,  // the same handler, but at a ptrace stop on the event thread: for calls that make the caller stop anyway
-  kRewrite,  // a ptrace stop: the event thread changes arguments, and results at a second stop
-  kDeny,     // an errno, decided by the filter alone
+  kAllow,         // nothing to translate: the kernel does it, and the filter lets it pass without a trap
+  kAnswer,        // seccomp user notification: an answer thread does the work, or passes the call on, or escalates it
+  kAnswerAtStop,  // the same handler, but at a ptrace stop on the event thread: for calls that make the caller stop
+                  // anyway
+  kRewrite,       // a ptrace stop: the event thread changes arguments, and results at a second stop
+  kDeny,          // an errno, decided by the filter alone
 };
 
 enum class Support {
@@ -36,18 +38,21 @@ enum class Support {
   kRefused,  // refused on purpose, as a kernel without the feature or the permission would
 };
 
-// When a call must be trapped at all: any one of the alternatives, each a conjunction of tests on arguments. Empty: always.
+// When a call must be trapped at all: any one of the alternatives, each a conjunction of tests on arguments. Empty:
+// always.
 struct ArgTest {
   int arg;
-  std::uint64_t mask;   // 32-bit arguments: tests see only what the mask leaves
+  std::uint64_t mask;  // 32-bit arguments: tests see only what the mask leaves
   std::uint64_t value;
-  bool equal = true;    // (arg & mask) == value, or != value
+  bool equal = true;  // (arg & mask) == value, or != value
 };
 using Conjunction = std::vector<ArgTest>;
 using TrapWhen = std::vector<Conjunction>;
 
 constexpr std::uint64_t kInt = 0xffffffffULL;
-inline ArgTest is(int arg, std::uint64_t value, std::uint64_t mask = kInt) { return {arg, mask, value & mask, true}; }
+inline ArgTest is(int arg, std::uint64_t value, std::uint64_t mask = kInt) {
+  return {arg, mask, value & mask, true};
+}
 inline ArgTest is_not(int arg, std::uint64_t value, std::uint64_t mask = kInt) {
   return {arg, mask, value & mask, false};
 }
@@ -62,6 +67,8 @@ struct SyscallDeclaration {
   const char* note = "";
   TrapWhen trap_when;
   int deny_errno = 0;
+  // Trapped only where the sandbox has a mount view; allowed elsewhere.
+  bool view_only = false;
   // Whether the filter traps a call with these arguments.
   [[nodiscard]] bool traps(const RawArgs& args) const;
   Answer (*answer)(AnswerCall&, const RawArgs&) = nullptr;
@@ -77,7 +84,8 @@ class SyscallTable {
   // Null for a number that is no call of this kernel's ABI.
   [[nodiscard]] const SyscallDeclaration* find(long number) const;
   [[nodiscard]] std::vector<const SyscallDeclaration*> all() const;
-  // What is wrong with the table, a line each: calls of the kernel's table without a declaration. Empty when all is well.
+  // What is wrong with the table, a line each: calls of the kernel's table without a declaration. Empty when all is
+  // well.
   [[nodiscard]] std::vector<std::string> check() const;
 
  private:
@@ -149,26 +157,40 @@ SyscallDeclaration declare(long number, const char* name, TrapWhen trap_when = {
   return declaration;
 }
 
+inline SyscallDeclaration of_view(SyscallDeclaration declaration) {
+  declaration.view_only = true;
+  return declaration;
+}
+
 }  // namespace detail
 
-#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, ...)                                       \
-  static StrategyTraits<strategy>::Result beam_sys_##name(StrategyTraits<strategy>::Call& call __VA_OPT__(, )       \
-                                                              __VA_ARGS__);                                         \
-  static const SyscallRegistration beam_registration_##name(                                                        \
-      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note));                   \
-  static StrategyTraits<strategy>::Result beam_sys_##name([[maybe_unused]] StrategyTraits<strategy>::Call& call     \
-                                                              __VA_OPT__(, ) __VA_ARGS__)
+#define BEAM_SYSCALL_DECLARE_(name, strategy, conditions, support, note, ...)                                 \
+  static StrategyTraits<strategy>::Result beam_sys_##name(StrategyTraits<strategy>::Call& call __VA_OPT__(, ) \
+                                                              __VA_ARGS__);                                   \
+  static const SyscallRegistration beam_registration_##name(                                                  \
+      detail::declare<&beam_sys_##name, strategy>(SYS_##name, #name, conditions, support, note));             \
+  static StrategyTraits<strategy>::Result beam_sys_##name(                                                    \
+      [[maybe_unused]] StrategyTraits<strategy>::Call& call __VA_OPT__(, ) __VA_ARGS__)
 
 #define BEAM_SYSCALL(name, strategy, ...) \
   BEAM_SYSCALL_DECLARE_(name, strategy, TrapWhen{}, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
 // Trapped only when `conditions` (a TrapWhen expression, in parentheses) hold.
 #define BEAM_SYSCALL_WHEN(name, strategy, conditions, ...) \
   BEAM_SYSCALL_DECLARE_(name, strategy, conditions, Support::kFull, "" __VA_OPT__(, ) __VA_ARGS__)
+// Trapped only where the sandbox has a mount view.
+#define BEAM_VIEW_SYSCALL(name, ...) \
+  BEAM_VIEW_SYSCALL_WHEN(            \
+      name, TrapWhen {} __VA_OPT__(, ) __VA_ARGS__)
+#define BEAM_VIEW_SYSCALL_WHEN(name, conditions, ...)                                                        \
+  static Answer beam_sys_##name(AnswerCall& call __VA_OPT__(, ) __VA_ARGS__);                                \
+  static const SyscallRegistration beam_registration_##name(                                                 \
+      detail::of_view(detail::declare<&beam_sys_##name, Strategy::kAnswer>(SYS_##name, #name, conditions))); \
+  static Answer beam_sys_##name([[maybe_unused]] AnswerCall& call __VA_OPT__(, ) __VA_ARGS__)
 // The part of an answered call that an escalation runs on the event thread.
-#define BEAM_ESCALATED(name, ...)                                                                  \
-  static Rewrite beam_escalated_##name(RewriteCall& call __VA_OPT__(, ) __VA_ARGS__);              \
-  static const EscalationRegistration beam_escalation_registration_##name(                         \
-      SYS_##name, &detail::Adapter<&beam_escalated_##name>::run);                                  \
+#define BEAM_ESCALATED(name, ...)                                                     \
+  static Rewrite beam_escalated_##name(RewriteCall& call __VA_OPT__(, ) __VA_ARGS__); \
+  static const EscalationRegistration beam_escalation_registration_##name(            \
+      SYS_##name, &detail::Adapter<&beam_escalated_##name>::run);                     \
   static Rewrite beam_escalated_##name([[maybe_unused]] RewriteCall& call __VA_OPT__(, ) __VA_ARGS__)
 
 struct EscalationRegistration {

@@ -1,6 +1,7 @@
 // Threads and processes of the sandbox, as far as the interposer must remember what the kernel will not tell later.
 //
-// Owns: nothing outside itself. Changed by the event thread only, under TaskTable's mutex; answer threads read under it.
+// Owns: nothing outside itself. Changed by the event thread only, under TaskTable's mutex; answer threads read under
+// it.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -26,8 +28,8 @@ class CallInProgress;
 // One address space, shared by the threads of a process and by CLONE_VM children until they exec.
 struct AddressSpace {
   bool agent_mapped = false;
-  std::uint64_t kernel_vdso = 0;                 // where the kernel's own vDSO stands
-  std::uint32_t slots_in_use = 0;                // one bit a slot of the agent's pages
+  std::uint64_t kernel_vdso = 0;   // where the kernel's own vDSO stands
+  std::uint32_t slots_in_use = 0;  // one bit a slot of the agent's pages
 };
 
 struct Process {
@@ -38,20 +40,34 @@ struct Process {
   bool parent_known = false;
   // It has called one of setuid(2)'s family or capset(2): until then its credentials are the supervisor's own.
   std::atomic<bool> credentials_changed{false};
-  bool spawned = false;                          // by Engine::spawn: its end is reported to the observer
-  std::atomic<bool> dumpable_cleared{false};     // prctl(PR_SET_DUMPABLE, 0), kept in the view only
+  bool spawned = false;                       // by Engine::spawn: its end is reported to the observer
+  std::atomic<bool> dumpable_cleared{false};  // prctl(PR_SET_DUMPABLE, 0), kept in the view only
   // Its memory is closed to the supervisor until its first system call (reveal.h); and while that call opens it.
   bool unreadable = false;
   std::atomic<bool> revealing{false};
-  // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork, kept
-  // by exec, as the filters are that trap them.
+  // Descriptor numbers whose reads are trapped, as they were signalfds at one time (sys_signalfd.cc). Copied by fork,
+  // kept by exec, as the filters are that trap them.
   std::vector<int> trapped_reads;
+  // Which calls that carry messages are trapped (message_traps.h). Kept by fork and exec likewise.
+  std::atomic<unsigned> message_traps{0};
+  // With a mount view: the umask as far as it is known (-1: to be asked of the kernel), and the root of chroot(2).
+  std::atomic<int> umask{-1};
+  [[nodiscard]] std::string view_root() const {
+    const std::lock_guard lock(root_mutex);
+    return root;
+  }
+  void set_view_root(std::string path) {
+    const std::lock_guard lock(root_mutex);
+    root = std::move(path);
+  }
+  mutable std::mutex root_mutex;
+  std::string root = "/";
   std::shared_ptr<AddressSpace> space;
   std::atomic<int> threads{0};
 };
 
 enum class RunState {
-  kNew,        // known from its parent's event, first stop not seen yet
+  kNew,  // known from its parent's event, first stop not seen yet
   kRunning,
   kGroupStop,  // listening in a group stop
   kHeld,       // kept stopped by the interposer (quiesce)
@@ -62,13 +78,14 @@ struct Task {
   VirtualPid vtid;
   std::shared_ptr<Process> process;
   std::atomic<RunState> state{RunState::kNew};  // answer threads read it for /proc
-  int held_stop_signal = 0;  // held in a group stop by this signal; 0: it was running
+  int held_stop_signal = 0;                     // held in a group stop by this signal; 0: it was running
   // A system call between its entry and its exit stop.
   std::unique_ptr<CallInProgress> call;
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come
   // through the filter; -1: none. A signal handler's calls may come in between.
   std::atomic<long> escalated{-1};
-  // A signal waits until the call that it interrupted has been answered: the mask to set then (interpose/interrupted.h).
+  // A signal waits until the call that it interrupted has been answered: the mask to set then
+  // (interpose/interrupted.h).
   std::optional<std::uint64_t> mask_after_call;
   // The program's own filters; null: none. Changed under the table's mutex.
   std::shared_ptr<const OwnFilters> filters;

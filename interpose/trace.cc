@@ -27,18 +27,23 @@ bool in_class(std::string_view name, std::string_view wanted) {
     return true;
   }
   const bool signal = any_of(name, {"kill", "sig", "pause", "pidfd_send"});
-  const bool ipc = any_of(name, {"shm", "semget", "semop", "semctl", "semtimed", "msgget", "msgsnd", "msgrcv", "msgctl"});
-  const bool network = any_of(name, {"sock", "bind", "connect", "accept", "sendto", "sendm", "recv", "listen", "getpeername"});
-  const bool path = any_of(name, {"open", "stat", "access", "link", "getcwd", "chdir", "exec", "rename", "mkdir", "mknod",
-                                  "chmod", "chown", "utime", "xattr", "truncate", "rmdir", "chroot", "inotify_add"}) &&
-                    !any_of(name, {"pidfd", "mq_", "perf"});
+  const bool ipc =
+      any_of(name, {"shm", "semget", "semop", "semctl", "semtimed", "msgget", "msgsnd", "msgrcv", "msgctl"});
+  const bool network =
+      any_of(name, {"sock", "bind", "connect", "accept", "sendto", "sendm", "recv", "listen", "getpeername"});
+  const bool path =
+      any_of(name, {"open", "stat", "access", "link", "getcwd", "chdir", "exec", "rename", "mkdir", "mknod", "chmod",
+                    "chown", "utime", "xattr", "truncate", "rmdir", "chroot", "inotify_add"}) &&
+      !any_of(name, {"pidfd", "mq_", "perf"});
   const bool process = any_of(name, {"fork", "clone", "exec", "wait", "exit", "kill", "pidfd_send"});
   const bool memory = any_of(name, {"mmap", "mprotect", "munmap", "brk", "mremap", "madvise", "process_vm"});
   return (wanted == "signal" && signal) || (wanted == "ipc" && ipc) || (wanted == "network" && network) ||
          (wanted == "net" && network) || (wanted == "file" && path) || (wanted == "process" && process) ||
          (wanted == "memory" && memory) ||
-         (wanted == "desc" && any_of(name, {"open", "fcntl", "ioctl", "pidfd", "fchdir", "getsockopt", "setsockopt"})) ||
-         (wanted == "pid" && any_of(name, {"pid", "gettid", "pgrp", "sid", "set_tid", "sched_", "prio", "prlimit", "kcmp"}));
+         (wanted == "desc" &&
+          any_of(name, {"open", "fcntl", "ioctl", "pidfd", "fchdir", "getsockopt", "setsockopt"})) ||
+         (wanted == "pid" &&
+          any_of(name, {"pid", "gettid", "pgrp", "sid", "set_tid", "sched_", "prio", "prlimit", "kcmp"}));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The lines of `beam run --trace`: one for each interposed call, as strace(1) prints them, with virtual names, the host's
-// beside them where they differ, the result and the duration.
+// The lines of `beam run --trace`: one for each interposed call, as strace(1) prints them, with virtual names, the
+// host's beside them where they differ, the result and the duration.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct SyscallDeclaration;
 
 class Trace {
  public:
-  // `fd` is not owned; -1 switches the trace off. `classes` are strace's: process, file, signal, network, ipc, desc, memory.
+  // `fd` is not owned; -1 switches the trace off. `classes` are strace's: process, file, signal, network, ipc, desc,
+  // memory.
   Trace(int fd, const std::vector<std::string>& classes);
 
   [[nodiscard]] bool wants(const SyscallDeclaration& call) const;

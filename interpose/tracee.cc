@@ -98,7 +98,9 @@ bool StoppedTracee::set_signal_mask(std::uint64_t mask) const {
   return request(PTRACE_SETSIGMASK, tid_, sizeof mask, &mask) == 0;
 }
 
-bool StoppedTracee::step(bool& stop_request_used) { return advance(Resume::kSingleStep, stop_request_used); }
+bool StoppedTracee::step(bool& stop_request_used) {
+  return advance(Resume::kSingleStep, stop_request_used);
+}
 
 // The exit event is only peeked at: it belongs to the event loop, as every death does. The event thread's waits are
 // interrupted by whoever posts work to it, so both are repeated: a trap that nobody collects would be delivered to the
@@ -143,11 +145,13 @@ bool StoppedTracee::advance(Resume how, bool& stop_request_used) {
   }
 }
 
-bool StoppedTracee::request_stop() const { return request(PTRACE_INTERRUPT, tid_, nullptr, nullptr) == 0; }
+bool StoppedTracee::request_stop() const {
+  return request(PTRACE_INTERRUPT, tid_, nullptr, nullptr) == 0;
+}
 
-// With every signal blocked a step can only end in its own trap, in a stop request that was under way, or in death. A stop
-// request that was used up here is asked for again at the end: a group stop must not be lost (PTRACE_INTERRUPT reports it
-// anew, kernel/signal.c do_jobctl_trap).
+// With every signal blocked a step can only end in its own trap, in a stop request that was under way, or in death. A
+// stop request that was used up here is asked for again at the end: a group stop must not be lost (PTRACE_INTERRUPT
+// reports it anew, kernel/signal.c do_jobctl_trap).
 Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
                                            const std::array<std::uint64_t, 6>& args) {
   const auto gone = [this] { return Error(ESRCH, "system call in task " + std::to_string(tid_.value())); };
@@ -160,6 +164,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
   }
   const user_regs_struct saved = regs_;
   user_regs_struct call = injected(saved, gadget, number, args);
+  regs_changed_ = false;  // or the first step would write what was changed before over the call
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
     return gone();
   }
@@ -232,10 +237,14 @@ bool StoppedTracee::resume(Resume how, int signal) && {
   tid_ = HostPid();
   const auto data = static_cast<std::uint64_t>(signal);
   switch (how) {
-    case Resume::kContinue: return request(PTRACE_CONT, tid, nullptr, data) == 0;
-    case Resume::kToSyscallStop: return request(PTRACE_SYSCALL, tid, nullptr, data) == 0;
-    case Resume::kSingleStep: return request(PTRACE_SINGLESTEP, tid, nullptr, data) == 0;
-    case Resume::kListen: return request(PTRACE_LISTEN, tid, nullptr, 0) == 0;
+    case Resume::kContinue:
+      return request(PTRACE_CONT, tid, nullptr, data) == 0;
+    case Resume::kToSyscallStop:
+      return request(PTRACE_SYSCALL, tid, nullptr, data) == 0;
+    case Resume::kSingleStep:
+      return request(PTRACE_SINGLESTEP, tid, nullptr, data) == 0;
+    case Resume::kListen:
+      return request(PTRACE_LISTEN, tid, nullptr, 0) == 0;
   }
   return false;
 }

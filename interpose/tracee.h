@@ -1,8 +1,8 @@
-// A task that is in a ptrace stop. Only a stopped task can be looked into or changed, so every such operation is a member
-// of StoppedTracee; resuming consumes it. The one thread that may use it is the tracer's (ptrace(2)).
+// A task that is in a ptrace stop. Only a stopped task can be looked into or changed, so every such operation is a
+// member of StoppedTracee; resuming consumes it. The one thread that may use it is the tracer's (ptrace(2)).
 //
-// A task can die (SIGKILL) at any moment, even while stopped: every operation then gives ESRCH, which is an ordinary result.
-// Registers are read once a stop, and written back at resume if they were changed.
+// A task can die (SIGKILL) at any moment, even while stopped: every operation then gives ESRCH, which is an ordinary
+// result. Registers are read once a stop, and written back at resume if they were changed.
 #pragma once
 
 #include <signal.h>
@@ -49,16 +49,18 @@ class StoppedTracee {
   [[nodiscard]] std::optional<std::uint64_t> signal_mask() const;
   bool set_signal_mask(std::uint64_t mask) const;
 
-  // Runs one system call in the task by stepping over the `syscall` instruction at `gadget`, and puts registers and signal
-  // mask back. The raw result (-errno on failure); Error only when the task died. The call must not block.
+  // Runs one system call in the task by stepping over the `syscall` instruction at `gadget`, and puts registers and
+  // signal mask back. The raw result (-errno on failure); Error only when the task died. The call must not block.
   Result<std::int64_t> inject(std::uint64_t gadget, long number, const std::array<std::uint64_t, 6>& args);
 
-  // The same by way of the system call stops, between which the kernel's filters take the call for one made at `shown_ip`.
+  // The same by way of the system call stops, between which the kernel's filters take the call for one made at
+  // `shown_ip`.
   Result<std::int64_t> inject_as_from(std::uint64_t gadget, std::uint64_t shown_ip, long number,
                                       const std::array<std::uint64_t, 6>& args);
 
-  // One instruction, or the way out of a system call that the task is in. False when it died; its exit is for the event loop.
-  // Sets `stop_request_used` when a PTRACE_EVENT_STOP came instead: ask for it again with request_stop() when done.
+  // One instruction, or the way out of a system call that the task is in. False when it died; its exit is for the event
+  // loop. Sets `stop_request_used` when a PTRACE_EVENT_STOP came instead: ask for it again with request_stop() when
+  // done.
   bool step(bool& stop_request_used);
   bool request_stop() const;
 

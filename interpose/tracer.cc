@@ -28,7 +28,9 @@ namespace beam::interpose {
 namespace {
 
 // Interrupts the event thread's wait. Chosen from the real-time range, whose upper end no library claims.
-int wake_signal() { return SIGRTMAX - 1; }
+int wake_signal() {
+  return SIGRTMAX - 1;
+}
 
 // What the filters see of a call by the agent: the address behind its instruction.
 constexpr std::uint64_t kAgentCallAddress = BEAM_AGENT_GADGET + 2;
@@ -39,8 +41,8 @@ bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent that
-// has still to report it runs, or stands in that very call.
+// Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
+// that has still to report it runs, or stands in that very call.
 bool may_be_forking(HostPid tid) {
   std::ifstream file("/proc/" + std::to_string(tid.value()) + "/syscall");
   long number = -1;
@@ -213,8 +215,8 @@ void Tracer::handle(HostPid tid, int status) {
 void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   task.state = RunState::kRunning;
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
-  const bool watch =
-      in_call || task.mask_after_call || task.process->unreadable || task.escalated.load(std::memory_order_relaxed) >= 0;
+  const bool watch = in_call || task.mask_after_call || task.process->unreadable ||
+                     task.escalated.load(std::memory_order_relaxed) >= 0;
   std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
   if (holding_) {
     request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
@@ -274,7 +276,10 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       shared_.exit_signals |= 1ULL << (clone->exit_signal - 1);
     }
     process->trapped_reads = parent.process->trapped_reads;
+    process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
+    process->umask = parent.process->umask.load();
+    process->set_view_root(parent.process->view_root());
     if ((clone->flags & CLONE_VM) != 0) {
       process->space = parent.process->space;
     } else {
@@ -325,7 +330,8 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
 
 // A child starts with its parent's registers, as they were in the call.
 void Tracer::restore_registers_of_child(Task& task, StoppedTracee& tracee) {
-  const bool changed = std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
+  const bool changed =
+      std::any_of(task.entry_args.begin(), task.entry_args.end(), [](const auto& arg) { return !!arg; });
   user_regs_struct* regs = changed || task.filters != nullptr ? tracee.regs() : nullptr;
   if (regs == nullptr) {
     return;
@@ -363,9 +369,7 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
       task = shared_.tasks.find(leader);
     }
   }
-  if (task->call != nullptr) {
-    task->call.reset();
-  }
+  const std::unique_ptr<CallInProgress> call = std::move(task->call);
   task->escalated.store(-1, std::memory_order_relaxed);
   task->settid_address = 0;
   if (task->mask_after_call) {
@@ -379,12 +383,17 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
     process.dumpable_cleared = false;
   }
   const bool filtered = task->filters != nullptr;
-  process.unreadable =
-      map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered) == AgentMapping::kUnreadable;
+  const AgentMapping mapping = map_agent_at_exec(tracee, *process.space, shared_.clock_offsets, filtered);
+  process.unreadable = mapping == AgentMapping::kUnreadable;
+  if (call != nullptr && mapping == AgentMapping::kMapped) {
+    call->executed(tracee, filtered);
+  }
   resume(*task, std::move(tracee));
 }
 
-void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) { enter_call(task, std::move(tracee)); }
+void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) {
+  enter_call(task, std::move(tracee));
+}
 
 void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   user_regs_struct* regs = tracee.regs();
@@ -482,7 +491,8 @@ void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
     resume(task, std::move(tracee));
     return;
   }
-  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's call.
+  // Only an escalated call is watched without having been entered. Its own entry is wanted, not that of a handler's
+  // call.
   user_regs_struct* regs = tracee.regs();
   if (regs == nullptr) {
     return;
@@ -583,7 +593,9 @@ void Tracer::unmask_after_call(Task& task, StoppedTracee& tracee) {
   }
 }
 
-void Tracer::release_slots(Task& task, std::uint32_t slots) { task.process->space->slots_in_use &= ~slots; }
+void Tracer::release_slots(Task& task, std::uint32_t slots) {
+  task.process->space->slots_in_use &= ~slots;
+}
 
 void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
   if (task.call != nullptr && task.call->in_agent() != nullptr) {
@@ -650,8 +662,8 @@ void Tracer::on_death(HostPid tid, int status) {
   adopt_orphans_of_dead_parents();
 }
 
-// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after it
-// had taken over the leader's id and before it could say so: its old id never reports anything.
+// A leader is reported only when all its threads have been. One that is still in the table was killed in an exec after
+// it had taken over the leader's id and before it could say so: its old id never reports anything.
 void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
   std::vector<HostPid> lost;
   for (const auto& [tid, task] : shared_.tasks.tasks()) {

@@ -1,8 +1,8 @@
-// The event thread of a sandbox: the one tracer of all its tasks. It learns of every new task, exec, stop and death from
-// waitpid(2), keeps the task table, and does the calls that need a stop.
+// The event thread of a sandbox: the one tracer of all its tasks. It learns of every new task, exec, stop and death
+// from waitpid(2), keeps the task table, and does the calls that need a stop.
 //
-// Holds: a task that the table knows runs under PTRACE_O_EXITKILL; every ptrace stop is followed by exactly one resume, by
-// hold(), or by death. All of it runs on the event thread, but for post() and run_and_wait().
+// Holds: a task that the table knows runs under PTRACE_O_EXITKILL; every ptrace stop is followed by exactly one resume,
+// by hold(), or by death. All of it runs on the event thread, but for post() and run_and_wait().
 #pragma once
 
 #include <pthread.h>
@@ -43,23 +43,24 @@ class Tracer {
   // --- on the event thread ---
   [[nodiscard]] Shared& shared() { return shared_; }
   Result<Spawned> spawn(const SpawnRequest& request);
-  // The same, under a chosen virtual id, and held before its first instruction, with the agent still writable: what a thaw
-  // builds on.
+  // The same, under a chosen virtual id, and held before its first instruction, with the agent still writable: what a
+  // thaw builds on.
   Result<Task*> spawn_held(const SpawnRequest& request, VirtualPid vpid);
   void kill_all();
   // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
   void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
   void release_slots(Task& task, std::uint32_t slots);
-  // Takes a stopped task out of a routine of the agent, if it is in one: afterwards its registers are the program's own.
-  // Every use of a task's registers for more than resuming it begins with this.
+  // Takes a stopped task out of a routine of the agent, if it is in one: afterwards its registers are the program's
+  // own. Every use of a task's registers for more than resuming it begins with this.
   void leave_agent(Task& task, StoppedTracee& tracee, bool faulted = false);
   [[nodiscard]] PiWaiters& pi_waiters() { return pi_waiters_; }
   // A wait has returned this process to its parent: its ids are free, unless a group or session still carries them.
   void forget_zombie(HostPid host);
 
   // --- holding, for interpose/quiesce.h ---
-  // Asks every task to stop, and from now on keeps it at the first stop where it is between two instructions of its own.
-  // A child that its parent waits for in vfork(2) runs on until it lets the parent go: the kernel stops no such parent.
+  // Asks every task to stop, and from now on keeps it at the first stop where it is between two instructions of its
+  // own. A child that its parent waits for in vfork(2) runs on until it lets the parent go: the kernel stops no such
+  // parent.
   void begin_hold();
   // Nothing of a sandbox that is being made may run before the whole of it is there.
   void begin_hold_of_new_tasks() { holding_ = true; }
@@ -76,7 +77,8 @@ class Tracer {
  private:
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
-  Task& add_spawned(HostPid host, VirtualPid vpid);
+  [[nodiscard]] unsigned message_traps_of(const SpawnRequest& request) const;
+  Task& add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps);
   bool drain_posted();
   void request_hold(const Task& task) const;
   [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "migrate/collector.h"
 
@@ -45,41 +46,77 @@ Result<> Collector::descriptors(HostPid tid, VirtualPid vpid, ProcessState& stat
   }
   std::sort(numbers.begin(), numbers.end());
   for (const int fd : numbers) {
-    auto object = object_of(tid, vpid, fd, pidfd.get());
-    if (!object.ok() && object.error().code() == kObstacle) {
-      continue;  // noted
-    }
+    UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)));
+    auto object =
+        copy ? object_of(tid, vpid, fd, std::move(copy)) : Result<std::uint32_t>(Error::from_errno("copy it"));
     if (!object.ok()) {
       return std::move(object).error().context("descriptor " + std::to_string(fd));
     }
+    if (*object == 0) {
+      continue;
+    }
     BEAM_TRY_ASSIGN(const std::string info, read_proc_file(tid, "fdinfo/" + std::to_string(fd)));
     const auto flags = std::strtoul(std::string(info_value(info, "flags")).c_str(), nullptr, 8);
-    state.descriptors.push_back({fd, *object, (flags & O_CLOEXEC) != 0});
-    if (!info_value(info, "lock").empty()) {
-      obstacle(vpid, "fd " + std::to_string(fd), "file locks can't be frozen yet");
-    }
+    state.descriptors.push_back({fd, *object, (flags & O_CLOEXEC) != 0, {}});
+    locks(vpid, fd, info, state.descriptors.back().locks);
   }
   return success();
 }
 
-Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd, int pidfd) {
+// Lines as /proc/locks has them (proc(5)): those of this description and this process.
+//   lock:   1: POSIX  ADVISORY  WRITE 4711 08:01:1234 0 EOF
+void Collector::locks(VirtualPid vpid, int fd, const std::string& info, std::vector<FileLock>& locks) {
+  std::istringstream lines(info);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("lock:")) {
+      continue;
+    }
+    std::istringstream words(line.substr(line.find(':') + 1));
+    std::string number, type, state, access, pid, inode, start, end;
+    words >> number >> type >> state >> access >> pid >> inode >> start >> end;
+    FileLock lock;
+    lock.exclusive = access == "WRITE";
+    lock.start = std::strtoll(start.c_str(), nullptr, 10);
+    lock.length = end == "EOF" ? 0 : std::strtoll(end.c_str(), nullptr, 10) - lock.start + 1;
+    if (type == "POSIX") {
+      lock.kind = LockKind::kPosix;
+    } else if (type == "OFDLCK") {
+      lock.kind = LockKind::kDescription;
+    } else if (type == "FLOCK") {
+      lock.kind = LockKind::kWhole;
+    } else if (type == "LEASE" && state == "ACTIVE") {
+      lock.kind = LockKind::kLease;
+    } else {
+      obstacle(vpid, "fd " + std::to_string(fd), "a lock of the kind " + type + " " + state + " can't be frozen");
+      continue;
+    }
+    locks.push_back(lock);
+  }
+}
+
+Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd, UniqueFd copy) {
   OpenFile file;
   file.tid = tid;
   file.vpid = vpid;
   file.fd = fd;
-  file.copy.reset(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
-  if (!file.copy || ::fstat(file.copy.get(), &file.info) != 0) {
-    return Error::from_errno("copy it");
+  file.copy = std::move(copy);
+  if (::fstat(file.copy.get(), &file.info) != 0) {
+    return Error::from_errno("stat it");
   }
-  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it.
+  // The same description may be here already, by dup, fork or SCM_RIGHTS. Only those of the same file can be it; they
+  // are kept in the kernel's order of them (kcmp(2)), as all of eventfds and their like are of one file.
   auto& known = known_files_[{file.info.st_dev, file.info.st_ino}];
-  for (const KnownFile& other : known) {
-    if (::syscall(SYS_kcmp, tid.value(), other.tid.value(), KCMP_FILE, fd, other.fd) == 0) {
-      if (other.object == 0) {
-        return Error(kObstacle, "");
-      }
-      return other.object;
+  auto place = known.begin();
+  for (auto end = known.end(); place != end;) {
+    const auto middle = place + (end - place) / 2;
+    const long order = ::syscall(SYS_kcmp, tid.value(), middle->tid.value(), KCMP_FILE, fd, middle->fd);
+    if (order == 0) {
+      return middle->object;
     }
+    if (order != 1 && order != 2) {
+      return order < 0 ? Error::from_errno("compare it with others") : Error(EIO, "compare it with others");
+    }
+    (order == 1 ? end : place) = order == 1 ? middle : middle + 1;
   }
   BEAM_TRY_ASSIGN(file.link, read_proc_link(tid, "fd/" + std::to_string(fd)));
   BEAM_TRY_ASSIGN(file.fdinfo, read_proc_file(tid, "fdinfo/" + std::to_string(fd)));
@@ -95,14 +132,62 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
     if (state.error().code() != kObstacle) {
       return std::move(state).error();
     }
-    known.push_back({tid, fd, 0});
+    known.insert(place, {tid, fd, 0});
     obstacle(vpid, "fd " + std::to_string(fd) + " (" + file.link + ")", state.error().what());
-    return std::move(state).error();
+    return 0;
   }
   const auto id = static_cast<std::uint32_t>(state_.objects.size() + 1);
-  known.push_back({tid, fd, id});
-  state_.objects.push_back({id, std::string((*kind)->name()), std::move(*state)});
+  known.insert(place, {tid, fd, id});
+  ObjectRecord record;
+  record.id = id;
+  record.kind = (*kind)->name();
+  record.state = std::move(*state);
+  f_owner_ex owner{};
+  if ((file.flags & O_PATH) == 0 && ::fcntl(file.copy.get(), F_GETOWN_EX, &owner) == 0) {
+    const VirtualPid known_as = sandbox_.shared().pids.to_virtual(HostPid(owner.pid));
+    record.owner_type = owner.type;
+    record.owner = owner.pid != 0 ? known_as.value() : 0;
+    record.owner_signal = std::max(::fcntl(file.copy.get(), F_GETSIG), 0);
+    record.asynchronous = (file.flags & O_ASYNC) != 0;
+  }
+  state_.objects.push_back(std::move(record));
+  if ((*kind)->relates()) {
+    unrelated_.emplace(std::pair((*kind)->relate_order(), state_.objects.size() - 1),
+                       Unrelated{*kind, std::move(file)});
+  }
   return id;
+}
+
+Result<> Collector::relate_objects() {
+  context_.known = [this](dev_t device, ino_t inode) -> const std::vector<KnownFile>& {
+    return known_files_[{device, inode}];
+  };
+  context_.object_of = [this](VirtualPid vpid, UniqueFd fd) -> Result<std::uint32_t> {
+    // The collection needs a copy of it, and a number that stays for comparing it with others.
+    UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) {
+      return Error::from_errno("copy a descriptor in flight");
+    }
+    in_flight_.push_back(std::move(fd));
+    return object_of(HostPid(::getpid()), vpid, in_flight_.back().get(), std::move(copy));
+  };
+  // Relating may bring new objects, which then are to be related themselves.
+  while (!unrelated_.empty()) {
+    const auto next = unrelated_.extract(unrelated_.begin());
+    const std::size_t index = next.key().second;
+    const Unrelated& one = next.mapped();
+    std::string state = state_.objects[index].state;
+    auto related = one.kind->relate(context_, one.file, state);
+    if (!related.ok() && related.error().code() != kObstacle) {
+      return std::move(related).error().context("descriptor " + std::to_string(one.file.fd) + " (" + one.file.link +
+                                                ")");
+    }
+    if (!related.ok()) {
+      obstacle(one.file.vpid, "fd " + std::to_string(one.file.fd) + " (" + one.file.link + ")", related.error().what());
+    }
+    state_.objects[index].state = std::move(state);
+  }
+  return success();
 }
 
 }  // namespace beam::migrate

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ struct Advice {
   std::int32_t advice;
 };
 constexpr Advice kAdvice[] = {
-    {"rr", MADV_RANDOM}, {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
+    {"rr", MADV_RANDOM},   {"sr", MADV_SEQUENTIAL}, {"dc", MADV_DONTFORK},  {"dd", MADV_DONTDUMP},
     {"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"wf", MADV_WIPEONFORK},
 };
 
@@ -34,9 +35,12 @@ struct Refused {
   const char* reason;
 };
 constexpr Refused kRefused[] = {
-    {"ht", "huge pages of hugetlbfs can't be frozen yet"}, {"um", "it is registered with userfaultfd"},
-    {"uw", "it is registered with userfaultfd"},           {"ui", "it is registered with userfaultfd"},
-    {"ss", "it is a shadow stack"},                        {"io", "it is a device's memory"},
+    {"ht", "huge pages of hugetlbfs can't be frozen yet"},
+    {"um", "it is registered with userfaultfd"},
+    {"uw", "it is registered with userfaultfd"},
+    {"ui", "it is registered with userfaultfd"},
+    {"ss", "it is a shadow stack"},
+    {"io", "it is a device's memory"},
     {"pf", "it is a device's memory"},
 };
 
@@ -62,10 +66,11 @@ Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceS
     }
   }
   BEAM_TRY(memory_layout(remote, space.layout));
-  return private_pages(tid, space);
+  return private_pages(tid, vpid, space);
 }
 
-Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping) {
+Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range,
+                                Mapping& mapping) {
   const auto refuse = [&](const std::string& reason) {
     char place[64];
     std::snprintf(place, sizeof place, "memory %lx-%lx", static_cast<unsigned long>(range.start),
@@ -81,7 +86,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.start = range.start;
   mapping.end = range.end;
   mapping.protection = range.protection;
-  mapping.shared = range.has("sh");
+  mapping.shared = range.has("ms");
   mapping.may_write = range.has("mw");
   mapping.grows_down = range.has("gd");
   mapping.no_reserve = range.has("nr");
@@ -103,24 +108,34 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   }
   mapping.offset = range.offset;
   constexpr std::string_view kMemfd = "/memfd:";
-  if (range.deleted && (zero_device || range.path.starts_with(kMemfd))) {
-    mapping.backing = Backing::kSharedMemory;
-    const auto key = std::pair<std::uint64_t, std::uint64_t>((range.device_major << 20U) | range.device_minor, range.inode);
-    const auto [known, fresh] = shared_memory_.emplace(key, static_cast<std::uint32_t>(state_.shared_memory.size()));
-    if (fresh) {
-      SharedMemoryState memory;
-      memory.name = zero_device ? "" : range.path.substr(kMemfd.size());
-      state_.shared_memory.push_back(std::move(memory));
-      shared_mappings_.emplace_back();
-    }
-    mapping.file = known->second;
-    shared_mappings_[known->second].push_back({&task, range});
-    SharedMemoryState& memory = state_.shared_memory[known->second];
-    memory.size = std::max(memory.size, range.offset + (range.end - range.start));
-    return true;
+  if (range.deleted && range.path.starts_with("/SYSV")) {
+    return refuse("System V shared memory can't be frozen yet");
   }
   if (range.deleted) {
-    return refuse(range.path.starts_with("/SYSV") ? "System V shared memory can't be frozen yet" : "the file has been deleted");
+    const bool memfd = range.path.starts_with(kMemfd);
+    const InodeKey key(::makedev(range.device_major, range.device_minor), range.inode);
+    if (!zero_device && !memfd && !mapping.shared && !inode_indices_.contains(key)) {
+      // Nobody else can see it: the bytes are all that is left of the file.
+      mapping.backing = Backing::kAnonymous;
+      mapping.offset = 0;
+      whole_mappings_.insert({vpid.value(), range.start});
+      return true;
+    }
+    mapping.backing = Backing::kSharedMemory;
+    mapping.file = inode_index(key,
+                               zero_device ? InodeKind::kAnonymous
+                               : memfd     ? InodeKind::kMemfd
+                                           : InodeKind::kDeletedFile,
+                               zero_device ? ""
+                               : memfd     ? range.path.substr(kMemfd.size())
+                                           : range.path);
+    KeptInode& inode = inodes_[mapping.file];
+    inode.mappings.push_back({&task, range});
+    if (!inode.fd) {
+      SharedMemoryState& memory = state_.shared_memory[mapping.file];
+      memory.size = std::max(memory.size, range.offset + (range.end - range.start));
+    }
+    return true;
   }
   struct stat info {};
   if (range.path.empty() || range.path.front() != '/' || ::stat(range.path.c_str(), &info) != 0 ||
@@ -157,7 +172,7 @@ Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
   return success();
 }
 
-Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
+Result<> Collector::private_pages(HostPid tid, VirtualPid vpid, AddressSpaceState& space) {
   if (image_ == nullptr) {
     return success();
   }
@@ -168,6 +183,11 @@ Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
     if (mapping.shared) {
       continue;
     }
+    if (whole_mappings_.contains({vpid.value(), mapping.start})) {
+      space.pages.push_back({mapping.start, mapping.end - mapping.start, out.size()});
+      BEAM_TRY(reader.copy(mapping.start, mapping.end, (mapping.protection & PROT_READ) != 0, out));
+      continue;
+    }
     BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end));
     for (const auto& [start, end] : regions) {
       space.pages.push_back({start, end - start, out.size()});
@@ -175,42 +195,6 @@ Result<> Collector::private_pages(HostPid tid, AddressSpaceState& space) {
     }
   }
   return image_->add(std::move(out));
-}
-
-// What several processes share is written once, from whichever of them maps a part of it.
-Result<> Collector::shared_memory_contents() {
-  if (image_ == nullptr) {
-    return success();
-  }
-  for (std::size_t i = 0; i < state_.shared_memory.size(); ++i) {
-    SharedMemoryState& memory = state_.shared_memory[i];
-    memory.page_file = "shared-" + std::to_string(i + 1);
-    BEAM_TRY_ASSIGN(auto out, image_->file(memory.page_file));
-    auto& mappings = shared_mappings_[i];
-    std::sort(mappings.begin(), mappings.end(),
-              [](const SharedMapping& a, const SharedMapping& b) { return a.range.offset < b.range.offset; });
-    std::uint64_t done = 0;
-    for (const SharedMapping& mapping : mappings) {
-      const std::uint64_t size = mapping.range.end - mapping.range.start;
-      const std::uint64_t begin = std::max(done, mapping.range.offset);
-      const std::uint64_t end = mapping.range.offset + size;
-      if (begin >= end) {
-        continue;
-      }
-      done = end;
-      const std::uint64_t shift = mapping.range.start - mapping.range.offset;
-      Remote remote(*mapping.task);
-      BEAM_TRY_ASSIGN(const auto regions, shared_pages(remote, begin + shift, end + shift, mapping.range.swapped));
-      BEAM_TRY_ASSIGN(const auto reader, MemoryReader::open(mapping.task->tid));
-      for (const auto& [from, to] : regions) {
-        memory.pages.push_back({from - shift, to - from, out.size()});
-        BEAM_TRY(reader.copy(from, to, (mapping.range.protection & PROT_READ) != 0, out));
-      }
-    }
-    memory.size = (memory.size + kPage - 1) / kPage * kPage;
-    BEAM_TRY(image_->add(std::move(out)));
-  }
-  return success();
 }
 
 }  // namespace beam::migrate

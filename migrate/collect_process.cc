@@ -1,8 +1,10 @@
 // Processes: who they are, what signals do to them, their limits and timers.
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -46,8 +48,10 @@ bool in_set(std::uint64_t set, int signal) {
 
 Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
                      const std::vector<std::array<int, 3>>* later_stdio)
-    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, image != nullptr, {}} {
-  context_.later_stdio = later_stdio;
+    : sandbox_(sandbox), image_(image), context_{sandbox.shared(), stdio, nullptr, later_stdio, image, {}, {}, {}, {}} {
+  context_.keep_inode = [this](const OpenFile& file, InodeKind kind, const std::string& name) {
+    return keep_inode(file, kind, name);
+  };
 }
 
 void Collector::obstacle(VirtualPid vpid, std::string object, std::string reason) {
@@ -92,7 +96,8 @@ Result<> Collector::run() {
     }
   }
   BEAM_TRY(session_terminals());
-  BEAM_TRY(shared_memory_contents());
+  BEAM_TRY(relate_objects());
+  BEAM_TRY(inode_contents());
   for (const ObjectKind* kind : all_kinds()) {
     kind->check_all(context_, obstacles_);
   }
@@ -137,12 +142,23 @@ Result<> Collector::live(const LiveProcess& live) {
   BEAM_TRY(refuse_sharing(live));
 
   BEAM_TRY_ASSIGN(state.executable, read_proc_link(tid, "exe"));
-  if (state.executable.ends_with(" (deleted)")) {
-    obstacle(process.vpid, "executable " + state.executable, "it has been deleted");
+  OpenFile executable;
+  executable.copy.reset(::open(("/proc/" + std::to_string(tid.value()) + "/exe").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!executable.copy || ::fstat(executable.copy.get(), &executable.info) != 0) {
+    return Error::from_errno("open " + state.executable);
   }
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (executable.info.st_nlink == 0 && state.executable.ends_with(kDeleted)) {
+    state.executable.resize(state.executable.size() - kDeleted.size());
+    executable.flags = O_RDONLY;
+    BEAM_TRY_ASSIGN(state.deleted_executable, keep_inode(executable, InodeKind::kDeletedFile, state.executable));
+  }
+  struct stat directory {};
   BEAM_TRY_ASSIGN(state.working_directory, read_proc_link(tid, "cwd"));
-  if (state.working_directory.ends_with(" (deleted)")) {
-    obstacle(process.vpid, "working directory " + state.working_directory, "it has been deleted");
+  if (::stat(("/proc/" + std::to_string(tid.value()) + "/cwd").c_str(), &directory) == 0 && directory.st_nlink == 0 &&
+      state.working_directory.ends_with(kDeleted)) {
+    state.working_directory.resize(state.working_directory.size() - kDeleted.size());
+    state.working_directory_deleted = true;
   }
   BEAM_TRY_ASSIGN(const std::string root, read_proc_link(tid, "root"));
   BEAM_TRY_ASSIGN(const std::string own_root, read_proc_link(HostPid(::getpid()), "root"));

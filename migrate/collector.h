@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,11 +42,10 @@ class Collector {
     std::shared_ptr<interpose::Process> process;
     std::vector<interpose::Task*> tasks;
   };
-  // Where an open file description was first found.
-  struct KnownFile {
-    HostPid tid;
-    int fd = -1;
-    std::uint32_t object = 0;
+  // A description that refers to others.
+  struct Unrelated {
+    const ObjectKind* kind = nullptr;
+    OpenFile file;
   };
   struct SharedMapping {
     const interpose::Task* task = nullptr;
@@ -73,15 +73,28 @@ class Collector {
   // False when the range is refused.
   Result<bool> mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping);
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
-  Result<> private_pages(HostPid tid, AddressSpaceState& space);
-  Result<> shared_memory_contents();
+  Result<> private_pages(HostPid tid, VirtualPid vpid, AddressSpaceState& space);
+
+  // collect_inodes.cc
+  using InodeKey = std::pair<std::uint64_t, std::uint64_t>;  // device and inode
+  struct KeptInode {
+    std::vector<SharedMapping> mappings;
+    UniqueFd fd;  // when there is a description of it; else its contents are where it is mapped
+  };
+  std::uint32_t inode_index(InodeKey key, InodeKind kind, const std::string& name);
+  Result<std::uint32_t> keep_inode(const OpenFile& file, InodeKind kind, const std::string& name);
+  Result<> inode_contents();
+  Result<> mapped_contents(std::vector<SharedMapping>& mappings, SharedMemoryState& state, ImageFileWriter& out);
 
   // collect_terminals.cc
   Result<> session_terminals();
 
   // collect_files.cc
+  void locks(VirtualPid vpid, int fd, const std::string& info, std::vector<FileLock>& locks);
   Result<> descriptors(HostPid tid, VirtualPid vpid, ProcessState& state);
-  Result<std::uint32_t> object_of(HostPid tid, VirtualPid vpid, int fd, int pidfd);
+  // The object of a description; a new one, or one that is known already. 0: an obstacle, which has been noted.
+  Result<std::uint32_t> object_of(HostPid tid, VirtualPid vpid, int fd, UniqueFd copy);
+  Result<> relate_objects();
 
   interpose::QuiescedSandbox& sandbox_;
   ImageWriter* image_;
@@ -89,9 +102,12 @@ class Collector {
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
+  std::map<std::pair<int, std::size_t>, Unrelated> unrelated_;  // by relate_order() and index in state_.objects
+  std::vector<UniqueFd> in_flight_;  // descriptions that only the supervisor has a number for
   std::map<std::string, std::uint32_t> mapped_files_;
-  std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> shared_memory_;  // by device and inode
-  std::vector<std::vector<SharedMapping>> shared_mappings_;                         // of each of state_.shared_memory
+  std::map<InodeKey, std::uint32_t> inode_indices_;
+  std::set<std::pair<std::int32_t, std::uint64_t>> whole_mappings_;  // by process: all their bytes are kept, as memory
+  std::vector<KeptInode> inodes_;                                    // of each of state_.shared_memory
   std::vector<const interpose::AddressSpace*> spaces_;
 };
 

@@ -36,12 +36,12 @@ class Checker {
       }
     }
     for (const SharedMemoryState& memory : state_.shared_memory) {
-      if (memory.size > kAddressLimit || memory.size % kPage != 0) {
+      if (memory.size > kAddressLimit || (memory.kind == InodeKind::kAnonymous && memory.size % kPage != 0)) {
         return damaged("shared memory has an impossible size");
       }
       BEAM_TRY(pages(memory.page_file, memory.pages));
       for (const PageRun& run : memory.pages) {
-        if (run.address + run.size > memory.size) {
+        if (run.address + run.size > (memory.size + kPage - 1) / kPage * kPage) {
           return damaged("pages lie outside their shared memory");
         }
       }
@@ -146,6 +146,9 @@ class Checker {
     }
     if (process.threads.empty() || process.threads.front().vtid != process.vpid) {
       return damaged("it has no leader");
+    }
+    if (process.deleted_executable && *process.deleted_executable >= state_.shared_memory.size()) {
+      return damaged("its executable is not there");
     }
     if (process.address_space >= state_.address_spaces.size()) {
       return damaged("its address space is not there");

@@ -23,15 +23,17 @@ Registry& registry() {
 KindRegistration::KindRegistration(std::unique_ptr<ObjectKind> kind) {
   BEAM_CHECK(find_kind(kind->name()) == nullptr);
   Registry& all = registry();
-  const auto after = std::upper_bound(
-      all.ordered.begin(), all.ordered.end(), kind.get(), [](const ObjectKind* a, const ObjectKind* b) {
-        return std::pair(a->order(), a->name()) < std::pair(b->order(), b->name());
-      });
+  const auto after = std::upper_bound(all.ordered.begin(), all.ordered.end(), kind.get(),
+                                      [](const ObjectKind* a, const ObjectKind* b) {
+                                        return std::pair(a->order(), a->name()) < std::pair(b->order(), b->name());
+                                      });
   all.ordered.insert(after, kind.get());
   all.owned.push_back(std::move(kind));
 }
 
-const std::vector<const ObjectKind*>& all_kinds() { return registry().ordered; }
+const std::vector<const ObjectKind*>& all_kinds() {
+  return registry().ordered;
+}
 
 const ObjectKind* find_kind(std::string_view name) {
   for (const ObjectKind* kind : registry().ordered) {
@@ -40,6 +42,14 @@ const ObjectKind* find_kind(std::string_view name) {
     }
   }
   return nullptr;
+}
+
+Result<int> LinkContext::object(std::uint32_t id) const {
+  const auto it = objects.find(id);
+  if (it == objects.end()) {
+    return Error(kDamaged, "object " + std::to_string(id) + " is not in the image");
+  }
+  return it->second.get();
 }
 
 std::string_view info_value(std::string_view text, std::string_view name) {

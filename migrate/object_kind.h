@@ -2,8 +2,10 @@
 //
 // An object is an open file description (open(2)): descriptors that share one, by dup, fork, CLONE_FILES or SCM_RIGHTS,
 // name one object. A kind turns a description of a frozen process into its own state struct (fields.h), and that struct
-// into a new description; whatever refers to other objects, or needs the process that holds it, is done in link(), once
-// all descriptors of all processes are in their places.
+// into a new description, in two phases each, as objects refer to each other in any order and in circles:
+//   collect  every description by itself      relate   what refers to other objects, which all have their ids now
+//   make     every description by itself      link     what refers to other objects, or needs the processes that hold
+//   them
 #pragma once
 
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <any>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +26,7 @@
 #include "base/unique_fd.h"
 #include "interpose/shared.h"
 #include "migrate/codec.h"
+#include "migrate/image.h"
 #include "migrate/json.h"
 #include "migrate/state.h"
 
@@ -78,13 +82,34 @@ struct Obstacle {
   std::string reason;
 };
 
+// Where an open file description was first found.
+struct KnownFile {
+  HostPid tid;  // the supervisor itself, for one that no process of the sandbox has a number for
+  int fd = -1;
+  std::uint32_t object = 0;  // 0: it can't be frozen, which is an obstacle already
+};
+
 struct CollectContext {
   interpose::Shared& shared;
   const std::array<int, 3>& stdio;  // the supervisor's descriptors that stand for the sandbox's streams; -1: none
-  bool contents = true;             // false: `check` only wants to know whether it could be frozen
-  SharedParts parts;
   const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
+  ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
+  SharedParts parts;
+
+  // While objects are related:
+  // The object behind a descriptor of the supervisor's own, which becomes one when it is none yet: a message in flight
+  // holds descriptions that no process has a number for. `vpid` is named in obstacles. 0: it can't be frozen, and that
+  // has been noted.
+  std::function<Result<std::uint32_t>(VirtualPid vpid, UniqueFd fd)> object_of;
+  // The descriptions of one inode.
+  std::function<const std::vector<KnownFile>&(dev_t device, ino_t inode)> known;
+
+  // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of
+  // what is known of it comes from the description.
+  std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
+
+  [[nodiscard]] bool contents() const { return image != nullptr; }
 };
 
 struct MakeContext {
@@ -92,6 +117,22 @@ struct MakeContext {
   bool force = false;               // files may have changed
   SharedParts parts;
   const std::vector<int>* consoles = nullptr;  // slave ends of the new ones
+  // The supervisor's descriptor of an inode that was kept, open for reading and writing. kDamaged: there is none.
+  std::function<Result<int>(std::uint32_t index)> inode;
+  // For kinds that are made after the processes: ids of now. 0: no such process.
+  std::function<HostPid(VirtualPid)> host_pid;
+};
+
+// All objects are made, all processes are filled, and none has run yet.
+struct LinkContext {
+  MakeContext& made;
+  interpose::Shared& shared;
+  const std::map<std::uint32_t, UniqueFd>& objects;
+  // A stopped task of a process, for injected calls; null when there is no such process, or it is a zombie.
+  std::function<interpose::Task*(VirtualPid vpid)> task;
+
+  // The supervisor's descriptor of an object. kDamaged when the image has none of this id.
+  [[nodiscard]] Result<int> object(std::uint32_t id) const;
 };
 
 class ObjectKind {
@@ -103,12 +144,30 @@ class ObjectKind {
   [[nodiscard]] virtual bool recognises(const CollectContext& context, const OpenFile& file) const = 0;
   // The encoded state. kObstacle when it can't be frozen; the text then says why, without naming the descriptor.
   [[nodiscard]] virtual Result<std::string> collect(CollectContext& context, const OpenFile& file) const = 0;
-  // After all descriptions have been collected: what only shows in the whole.
+  // Whether relate() is to be called.
+  [[nodiscard]] virtual bool relates() const { return false; }
+  // Lower ones come first: relating may bring new objects, which later ones then know.
+  [[nodiscard]] virtual int relate_order() const { return 0; }
+  // Completes the state with what refers to other objects. May leave the description changed for as long as it takes,
+  // as nothing runs; not afterwards.
+  [[nodiscard]] virtual Result<> relate(CollectContext& /*context*/, const OpenFile& /*file*/,
+                                        std::string& /*state*/) const {
+    return success();
+  }
+  // After all descriptions have been collected and related: what only shows in the whole.
   virtual void check_all(CollectContext& /*context*/, std::vector<Obstacle>& /*obstacles*/) const {}
   [[nodiscard]] virtual Result<UniqueFd> make(MakeContext& context, std::string_view state) const = 0;
+  // Whether making it needs the processes and threads, which are stubs then. Else it is made before the first of them.
+  [[nodiscard]] virtual bool made_after_processes(std::string_view /*state*/) const { return false; }
+  // With the supervisor's descriptor of the object.
+  [[nodiscard]] virtual Result<> link(LinkContext& /*context*/, std::string_view /*state*/, int /*fd*/) const {
+    return success();
+  }
+  // After every object was linked: what depends on the others' being complete, as the readiness that epoll sees.
+  [[nodiscard]] virtual Result<> link_all(LinkContext& /*context*/) const { return success(); }
   // Whether the state decodes.
   [[nodiscard]] virtual Result<> check(std::string_view state) const = 0;
-  [[nodiscard]] virtual Result<Json> show(std::string_view state) const = 0;
+  [[nodiscard]] virtual Result<> show(std::string_view state, const JsonTarget& into) const = 0;
 };
 
 // A kind whose state is the struct S.
@@ -123,18 +182,36 @@ class KindOf : public ObjectKind {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
     return make_from(context, state);
   }
+  Result<> relate(CollectContext& context, const OpenFile& file, std::string& bytes) const final {
+    BEAM_TRY_ASSIGN(S state, decode<S>(bytes));
+    BEAM_TRY(relate_state(context, file, state));
+    bytes = encode(state);
+    return success();
+  }
+  Result<> link(LinkContext& context, std::string_view bytes, int fd) const final {
+    BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
+    return link_from(context, state, fd);
+  }
   Result<> check(std::string_view bytes) const final {
     BEAM_TRY(decode<S>(bytes));
     return success();
   }
-  Result<Json> show(std::string_view bytes) const final {
+  Result<> show(std::string_view bytes, const JsonTarget& into) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
-    return to_json_value(state);
+    write_json(into, state);
+    return success();
   }
 
  protected:
   [[nodiscard]] virtual Result<S> collect_state(CollectContext& context, const OpenFile& file) const = 0;
   [[nodiscard]] virtual Result<UniqueFd> make_from(MakeContext& context, const S& state) const = 0;
+  [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/,
+                                              S& /*state*/) const {
+    return success();
+  }
+  [[nodiscard]] virtual Result<> link_from(LinkContext& /*context*/, const S& /*state*/, int /*fd*/) const {
+    return success();
+  }
 };
 
 // All kinds, by order().

@@ -1,5 +1,6 @@
 // Descriptors: handed over to the process that is to have them, and put in their places.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "migrate/nameless.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
@@ -102,6 +104,82 @@ Result<> Restorer::fill_descriptors(Remote& remote, const ProcessState& process)
         BEAM_TRY(remote.call("mark a descriptor", SYS_fcntl, to, F_SETFD, FD_CLOEXEC));
       }
     }
+  }
+  return success();
+}
+
+Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& process) {
+  if (process.working_directory_deleted) {
+    BEAM_TRY_ASSIGN(const UniqueFd directory, nameless_directory(process.working_directory, 0755));
+    std::vector<int> numbers;
+    BEAM_TRY(hand_over(remote, {directory.get()}, numbers));
+    const auto there = static_cast<std::uint64_t>(numbers.front());
+    BEAM_TRY(remote.call("enter the removed working directory", SYS_fchdir, there));
+    BEAM_TRY(remote.call("close", SYS_close, there));
+    return success();
+  }
+  BEAM_TRY_ASSIGN(const auto directory,
+                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
+  auto entered = remote.call("enter the working directory", SYS_chdir, directory);
+  return entered.ok() ? success() : Result<>(std::move(entered).error().context(process.working_directory));
+}
+
+// By the processes that hold them, so that /proc/locks and F_GETLK name those. Descriptors are in place: to close one
+// would end the process's POSIX locks on its file.
+Result<> Restorer::set_locks(const ProcessState& process) {
+  if (std::all_of(process.descriptors.begin(), process.descriptors.end(),
+                  [](const Descriptor& descriptor) { return descriptor.locks.empty(); })) {
+    return success();
+  }
+  interpose::Task* task = task_of(VirtualPid(process.vpid));
+  if (task == nullptr) {
+    return success();
+  }
+  Remote remote(*task);
+  BEAM_TRY(remote.map_scratch(4096));
+  Result<> set = success();
+  for (const Descriptor& descriptor : process.descriptors) {
+    for (const FileLock& lock : descriptor.locks) {
+      if (set.ok()) {
+        set = set_lock(remote, descriptor.fd, lock);
+      }
+    }
+  }
+  BEAM_TRY(remote.unmap_scratch());
+  return set;
+}
+
+Result<> Restorer::set_lock(Remote& remote, int descriptor, const FileLock& lock) {
+  const auto fd = static_cast<std::uint64_t>(descriptor);
+  const std::string what = "lock the file of descriptor " + std::to_string(descriptor) + " again";
+  std::int64_t result = 0;
+  switch (lock.kind) {
+    case LockKind::kWhole: {
+      BEAM_TRY_ASSIGN(result, remote.raw_call(SYS_flock, fd, (lock.exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB));
+      break;
+    }
+    case LockKind::kLease: {
+      BEAM_TRY_ASSIGN(result, remote.raw_call(SYS_fcntl, fd, F_SETLEASE, lock.exclusive ? F_WRLCK : F_RDLCK));
+      break;
+    }
+    case LockKind::kPosix:
+    case LockKind::kDescription: {
+      struct flock range {};
+      range.l_type = lock.exclusive ? F_WRLCK : F_RDLCK;
+      range.l_whence = SEEK_SET;
+      range.l_start = lock.start;
+      range.l_len = lock.length;
+      BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(range));
+      BEAM_TRY_ASSIGN(result,
+                      remote.raw_call(SYS_fcntl, fd, lock.kind == LockKind::kPosix ? F_SETLK : F_OFD_SETLK, at));
+      break;
+    }
+  }
+  if (result < 0) {
+    Error error(static_cast<int>(-result), what);
+    return result == -EAGAIN || result == -EACCES
+               ? std::move(error).remedy("somebody else has locked it since the freeze")
+               : std::move(error);
   }
   return success();
 }

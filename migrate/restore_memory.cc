@@ -1,10 +1,10 @@
 // Address spaces: mappings, the contents of private pages, and what the kernel believes about the layout.
+#include <elf.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <elf.h>
 
 #include <algorithm>
 #include <set>
@@ -22,25 +22,30 @@ constexpr int PR_SET_VMA_ANON_NAME = 0;
 constexpr long kMseal = 462;
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
+// Twice the index of an inode that no path leads to, one more where the mapping must not become writable.
+std::uint32_t inode_key(const Mapping& mapping) {
+  return mapping.file * 2 + (mapping.shared && mapping.may_write ? 0U : 1U);
+}
+
 }  // namespace
 
 Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
   // All files that this address space maps, and its page file, in one go.
   std::vector<int> ours;
   std::set<std::uint32_t> files;
-  std::set<std::uint32_t> shared;
+  std::set<std::uint32_t> shared;  // inode_key()
   for (const Mapping& mapping : space.mappings) {
     if (mapping.backing == Backing::kFile) {
       files.insert(mapping.file);
     } else if (mapping.backing == Backing::kSharedMemory) {
-      shared.insert(mapping.file);
+      shared.insert(inode_key(mapping));
     }
   }
   for (const std::uint32_t file : files) {
     ours.push_back(mapped_files_[file].get());
   }
   for (const std::uint32_t file : shared) {
-    ours.push_back(shared_memory_[file].get());
+    ours.push_back((file % 2 == 0 ? inodes_ : read_only_inodes_)[file / 2].get());
   }
   UniqueFd pages;
   if (!space.pages.empty()) {
@@ -66,8 +71,9 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
     BEAM_TRY(map(remote, mapping, has_pages, file_numbers, shared_numbers));
     for (; run != space.pages.end() && run->address < mapping.end; ++run) {
       for (std::uint64_t done = 0; done < run->size;) {
-        BEAM_TRY_ASSIGN(const std::uint64_t got, remote.call("read memory from the image", SYS_pread64, page_file,
-                                                             run->address + done, run->size - done, run->offset + done));
+        BEAM_TRY_ASSIGN(const std::uint64_t got,
+                        remote.call("read memory from the image", SYS_pread64, page_file, run->address + done,
+                                    run->size - done, run->offset + done));
         if (got == 0) {
           return Error(kDamaged, "the page file " + space.page_file + " ends early");
         }
@@ -87,7 +93,8 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
     if (!mapping.name.empty()) {
       // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
       BEAM_TRY_ASSIGN(const auto name, remote.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
-      BEAM_TRY(remote.raw_call(SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start, size, name));
+      BEAM_TRY(remote.raw_call(SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start,
+                               size, name));
     }
     if (mapping.sealed) {
       BEAM_TRY(remote.call("seal memory", kMseal, mapping.start, size, 0));
@@ -104,13 +111,20 @@ Result<> Restorer::map(Remote& remote, const Mapping& mapping, bool has_pages,
   flags |= mapping.no_reserve ? MAP_NORESERVE : 0;
   std::uint64_t fd = ~0ULL;
   switch (mapping.backing) {
-    case Backing::kAnonymous: flags |= MAP_ANONYMOUS; break;
-    case Backing::kFile: fd = static_cast<std::uint64_t>(files.at(mapping.file)); break;
-    case Backing::kSharedMemory: fd = static_cast<std::uint64_t>(shared.at(mapping.file)); break;
+    case Backing::kAnonymous:
+      flags |= MAP_ANONYMOUS;
+      break;
+    case Backing::kFile:
+      fd = static_cast<std::uint64_t>(files.at(mapping.file));
+      break;
+    case Backing::kSharedMemory:
+      fd = static_cast<std::uint64_t>(shared.at(inode_key(mapping)));
+      break;
   }
   const std::uint64_t protection = mapping.protection | (has_pages && !mapping.shared ? PROT_WRITE : 0);
-  BEAM_TRY_ASSIGN(const std::uint64_t at, remote.call("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start,
-                                                      protection, flags, fd, mapping.offset));
+  BEAM_TRY_ASSIGN(const std::uint64_t at,
+                  remote.call("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start, protection, flags, fd,
+                              mapping.offset));
   return at == mapping.start ? success() : Result<>(Error(EEXIST, "map memory where it was"));
 }
 
@@ -123,14 +137,24 @@ Result<> Restorer::set_layout(Remote& remote, const MemoryLayout& layout) {
   std::size_t words = std::min(layout.auxiliary_vector.size(), kLongestAuxiliaryVector) & ~std::size_t{1};
   for (std::size_t i = 0; i < words; i += 2) {
     request.vector[i] = layout.auxiliary_vector[i];
-    request.vector[i + 1] = layout.auxiliary_vector[i] == AT_SYSINFO_EHDR ? BEAM_AGENT_VDSO : layout.auxiliary_vector[i + 1];
+    request.vector[i + 1] =
+        layout.auxiliary_vector[i] == AT_SYSINFO_EHDR ? BEAM_AGENT_VDSO : layout.auxiliary_vector[i + 1];
   }
   const std::uint64_t vector_at = remote.scratch() + offsetof(decltype(request), vector);
-  request.map = {layout.start_code, layout.end_code,  layout.start_data, layout.end_data,
-                 layout.start_brk,  layout.brk,       layout.start_stack, layout.arg_start,
-                 layout.arg_end,    layout.env_start, layout.env_end,
+  request.map = {layout.start_code,
+                 layout.end_code,
+                 layout.start_data,
+                 layout.end_data,
+                 layout.start_brk,
+                 layout.brk,
+                 layout.start_stack,
+                 layout.arg_start,
+                 layout.arg_end,
+                 layout.env_start,
+                 layout.env_end,
                  reinterpret_cast<__u64*>(vector_at),  // NOLINT: remote
-                 static_cast<__u32>(words * sizeof(std::uint64_t)), ~0U};
+                 static_cast<__u32>(words * sizeof(std::uint64_t)),
+                 ~0U};
   BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(request));
   BEAM_TRY(remote.call("set the memory layout", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, at, sizeof request.map, 0));
   return success();

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,30 +16,54 @@
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio, options_.force, {}} {
+    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio,
+                                                                                 options_.force,
+                                                                                 {},
+                                                                                 nullptr,
+                                                                                 {},
+                                                                                 {}} {
   context_.consoles = options_.consoles;
+  context_.inode = [this](std::uint32_t index) -> Result<int> {
+    if (index >= inodes_.size()) {
+      return Error(kDamaged, "the image has no file " + std::to_string(index));
+    }
+    return inodes_[index].get();
+  };
+  context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
 }
 
-Restorer::~Restorer() = default;
+Restorer::~Restorer() {
+  remove_executables();
+}
 
 Result<> Restorer::build() {
   tracer_.begin_hold_of_new_tasks();
-  BEAM_TRY(make_objects());
+  BEAM_TRY(make_inodes());
+  BEAM_TRY(make_objects(false));
   BEAM_TRY(open_mapped_files());
-  BEAM_TRY(make_shared_memory());
   BEAM_TRY(choose_vdso_place());
   if (fault_point("thaw.objects")) {
     return Error(EIO, "thaw: fault point");
   }
   BEAM_TRY(make_tree());
-  for (const ProcessState& process : state_.processes) {
-    if (!process.wait_status) {
-      auto filled = fill(process);
-      if (!filled.ok()) {
-        return std::move(filled).error().context("thaw process " + std::to_string(process.vpid));
+  const auto each = [this](Result<> (Restorer::*step)(const ProcessState&)) -> Result<> {
+    for (const ProcessState& process : state_.processes) {
+      if (!process.wait_status) {
+        auto done = (this->*step)(process);
+        if (!done.ok()) {
+          return std::move(done).error().context("thaw process " + std::to_string(process.vpid));
+        }
       }
     }
-  }
+    return success();
+  };
+  BEAM_TRY(each(&Restorer::begin_fill));
+  BEAM_TRY(make_objects(true));
+  BEAM_TRY(each(&Restorer::fill));
+  BEAM_TRY(link_objects());
+  BEAM_TRY(seal_inodes());
+  BEAM_TRY(each(&Restorer::set_locks));
+  BEAM_TRY(set_owners());
   if (fault_point("thaw.filled")) {
     return Error(EIO, "thaw: fault point");
   }
@@ -58,7 +83,7 @@ void Restorer::abandon() {
   tracer_.end_hold();
 }
 
-Result<> Restorer::make_objects() {
+Result<> Restorer::make_objects(bool after_processes) {
   // The descriptors of all processes pass through this one.
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
@@ -67,11 +92,43 @@ Result<> Restorer::make_objects() {
   }
   for (const ObjectRecord& object : state_.objects) {
     const ObjectKind* kind = find_kind(object.kind);
+    if (kind->made_after_processes(object.state) != after_processes) {
+      continue;
+    }
     auto made = kind->make(context_, object.state);
     if (!made.ok()) {
       return std::move(made).error().context("thaw " + object.kind);
     }
     objects_[object.id] = std::move(*made);
+  }
+  return success();
+}
+
+interpose::Task* Restorer::task_of(VirtualPid vpid) {
+  const ProcessState* process = find(vpid.value());
+  if (process == nullptr || process->wait_status || process->threads.empty()) {
+    return nullptr;
+  }
+  // A leader that has exited before its threads can do nothing more.
+  if (!process->threads.front().exited) {
+    return leaders_.at(vpid.value());
+  }
+  return process->threads.size() > 1 ? threads_.at(process->threads[1].vtid) : nullptr;
+}
+
+Result<> Restorer::link_objects() {
+  LinkContext context{context_, tracer_.shared(), objects_, [this](VirtualPid vpid) { return task_of(vpid); }};
+  for (const ObjectRecord& object : state_.objects) {
+    auto linked = find_kind(object.kind)->link(context, object.state, objects_.at(object.id).get());
+    if (!linked.ok()) {
+      return std::move(linked).error().context("thaw " + object.kind);
+    }
+  }
+  for (const ObjectKind* kind : all_kinds()) {
+    auto linked = kind->link_all(context);
+    if (!linked.ok()) {
+      return std::move(linked).error().context("thaw " + std::string(kind->name()));
+    }
   }
   return success();
 }
@@ -106,33 +163,45 @@ Result<> Restorer::open_mapped_files() {
   return success();
 }
 
-Result<> Restorer::make_shared_memory() {
-  std::vector<char> buffer(1U << 20);
-  for (const SharedMemoryState& memory : state_.shared_memory) {
-    UniqueFd fd(::memfd_create(memory.name.empty() ? "beam-shared" : memory.name.c_str(), MFD_CLOEXEC));
-    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(memory.size)) != 0) {
-      return Error::from_errno("make shared memory of " + std::to_string(memory.size) + " bytes");
+// Who gets SIGIO and its like. Last, as nothing of the thaw may be signalled.
+Result<> Restorer::set_owners() {
+  for (const ObjectRecord& object : state_.objects) {
+    const int fd = objects_.at(object.id).get();
+    if (object.owner_signal != 0 && ::fcntl(fd, F_SETSIG, object.owner_signal) != 0) {
+      return Error::from_errno("choose the signal of a descriptor");
     }
-    UniqueFd pages;
-    if (!memory.pages.empty()) {
-      BEAM_TRY_ASSIGN(pages, image_.file(memory.page_file));
-    }
-    for (const PageRun& run : memory.pages) {
-      for (std::uint64_t done = 0; done < run.size;) {
-        const std::size_t want = std::min<std::uint64_t>(run.size - done, buffer.size());
-        const ssize_t got = ::pread(pages.get(), buffer.data(), want, static_cast<off_t>(run.offset + done));
-        if (got <= 0) {
-          return Error(got < 0 ? errno : kDamaged, "read " + memory.page_file);
-        }
-        const ssize_t put =
-            ::pwrite(fd.get(), buffer.data(), static_cast<std::size_t>(got), static_cast<off_t>(run.address + done));
-        if (put != got) {
-          return Error(put < 0 ? errno : ENOSPC, "fill shared memory");
-        }
-        done += static_cast<std::uint64_t>(got);
+    const HostPid host = object.owner != 0 ? tracer_.shared().pids.to_host(VirtualPid(object.owner)) : HostPid();
+    if (host != HostPid()) {
+      f_owner_ex owner{};
+      owner.type = static_cast<__typeof__(owner.type)>(object.owner_type);
+      owner.pid = host.value();
+      if (::fcntl(fd, F_SETOWN_EX, &owner) != 0) {
+        return Error::from_errno("choose who gets the signals of a descriptor");
       }
     }
-    shared_memory_.push_back(std::move(fd));
+    // The kernel remembers the number under which O_ASYNC was set, for si_fd: it has to be set by a process that has
+    // it.
+    if (object.asynchronous) {
+      BEAM_TRY(set_asynchronous(object.id, fd));
+    }
+  }
+  return success();
+}
+
+Result<> Restorer::set_asynchronous(std::uint32_t object, int ours) {
+  const int flags = ::fcntl(ours, F_GETFL);
+  for (const ProcessState& process : state_.processes) {
+    for (const Descriptor& descriptor : process.descriptors) {
+      if (descriptor.object != object) {
+        continue;
+      }
+      Remote remote(*task_of(VirtualPid(process.vpid)));
+      const auto fd = static_cast<std::uint64_t>(descriptor.fd);
+      const auto cleared = static_cast<std::uint64_t>(flags & ~O_ASYNC);
+      BEAM_TRY(remote.call("clear O_ASYNC", SYS_fcntl, fd, F_SETFL, cleared));
+      BEAM_TRY(remote.call("set O_ASYNC", SYS_fcntl, fd, F_SETFL, cleared | O_ASYNC));
+      return success();
+    }
   }
   return success();
 }

@@ -34,7 +34,7 @@ constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND: the same ca
 
 }  // namespace
 
-Result<> Restorer::fill(const ProcessState& process) {
+Result<> Restorer::begin_fill(const ProcessState& process) {
   Task& leader = *leaders_.at(process.vpid);
   Remote remote(leader);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
@@ -42,16 +42,17 @@ Result<> Restorer::fill(const ProcessState& process) {
   if (fault_point("thaw.memory")) {
     return Error(EIO, "thaw: fault point");
   }
-  BEAM_TRY(fill_descriptors(remote, process));
-  BEAM_TRY_ASSIGN(const auto directory,
-                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
-  auto entered = remote.call("enter the working directory", SYS_chdir, directory);
-  if (!entered.ok()) {
-    return std::move(entered).error().context(process.working_directory);
-  }
   BEAM_TRY(remote.call("set the umask", SYS_umask, process.umask));
   BEAM_TRY(remote.call("set the personality", SYS_personality, process.personality));
-  BEAM_TRY(make_threads(process, leader));
+  return make_threads(process, leader);
+}
+
+Result<> Restorer::fill(const ProcessState& process) {
+  Task& leader = *leaders_.at(process.vpid);
+  Remote remote(leader);
+  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
+  BEAM_TRY(fill_descriptors(remote, process));
+  BEAM_TRY(enter_working_directory(remote, process));
   BEAM_TRY(set_signals(remote, process));
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     if (!process.threads[i].exited) {

@@ -93,6 +93,7 @@ Result<> Restorer::make_tree() {
     }
   }
   BEAM_TRY(make_strays());
+  remove_executables();
   if (fault_point("thaw.tree")) {
     return Error(EIO, "thaw: fault point");
   }
@@ -111,7 +112,7 @@ Result<> Restorer::make_first(const ProcessState& process) {
   const UniqueFd theirs(sockets[1]);
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   interpose::SpawnRequest request;
-  request.path = program_path(process.executable);
+  request.path = executable_of(process);
   request.argv = {process.threads.front().name};
   request.working_directory = "/";
   request.stdio = {null.get(), null.get(), null.get()};
@@ -119,7 +120,7 @@ Result<> Restorer::make_first(const ProcessState& process) {
   request.new_session = process.session == process.vpid;
   BEAM_TRY_ASSIGN(Task * task, tracer_.spawn_held(request, VirtualPid(process.vpid)));
   leaders_[process.vpid] = task;
-  programs_[process.vpid] = process.executable;
+  programs_[process.vpid] = request.path;
   rlimit64 files{};
   if (::prlimit64(task->tid.value(), RLIMIT_NOFILE, nullptr, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -223,7 +224,7 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
   tracer_.hold(task, StoppedTracee(host), 0);
   leaders_[state.vpid] = &task;
   programs_[state.vpid] = programs_[forker.process->vpid.value()];
-  if (!state.wait_status && programs_[state.vpid] != state.executable) {
+  if (!state.wait_status && programs_[state.vpid] != executable_of(state)) {
     BEAM_TRY(execute_program(state, task));
     BEAM_TRY(empty(task));
   }
@@ -233,7 +234,7 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
 
 // So that /proc/PID/exe and what the kernel derives from it are right. The agent has to be mapped anew.
 Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
-  const std::string program = program_path(state.executable);
+  const std::string program = executable_of(state);
   const std::string what = "execute " + program;
   Remote remote(task);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
@@ -277,7 +278,7 @@ Result<> Restorer::execute_program(const ProcessState& state, Task& task) {
       !fresh.flush_regs()) {
     return Error(ESRCH, what);
   }
-  programs_[state.vpid] = state.executable;
+  programs_[state.vpid] = program;
   return success();
 }
 

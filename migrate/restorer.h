@@ -7,7 +7,8 @@
 // 1. Open file descriptions, mapped files and shared memory are made here, in the supervisor. 2. The first process
 // executes its program as a stub; all others are forked from the stub of their parent, in their sessions, and execute
 // their own program where it differs; each is emptied of all but the agent and the kernel's vDSO. 3. Each is filled:
-// memory, descriptors (handed over by SCM_RIGHTS), signals, threads. 4. Registers come last.
+// memory, descriptors (handed over by SCM_RIGHTS), signals, threads, registers: then it is as a quiesced process is. 4.
+// Objects are linked with each other and with the processes that hold them.
 #pragma once
 
 #include <array>
@@ -43,9 +44,22 @@ class Restorer {
 
  private:
   // restore_objects.cc: in the supervisor
-  Result<> make_objects();
+  Result<> make_objects(bool after_processes);
+  Result<> link_objects();
+  Result<> set_owners();
+  Result<> set_asynchronous(std::uint32_t object, int ours);
+  // A task of a process that can make calls; null: there is none.
+  interpose::Task* task_of(VirtualPid vpid);
   Result<> open_mapped_files();
-  Result<> make_shared_memory();
+
+  // restore_inodes.cc: likewise
+  Result<> make_inodes();
+  Result<> make_inode(std::size_t index);
+  Result<> fill_inode(const SharedMemoryState& inode, int fd);
+  Result<> seal_inodes();
+  // What a stub of this process executes.
+  [[nodiscard]] std::string executable_of(const ProcessState& process) const;
+  void remove_executables();
 
   // restore_tree.cc
   Result<> choose_vdso_place();
@@ -92,11 +106,15 @@ class Restorer {
 
   // restore_files.cc
   Result<> fill_descriptors(Remote& remote, const ProcessState& process);
+  Result<> set_locks(const ProcessState& process);
+  Result<> set_lock(Remote& remote, int descriptor, const FileLock& lock);
+  Result<> enter_working_directory(Remote& remote, const ProcessState& process);
   // The numbers that the descriptors get there: the lowest free ones, in order.
   Result<> hand_over(Remote& remote, const std::vector<int>& fds, std::vector<int>& numbers);
 
   // restore_process.cc
-  Result<> fill(const ProcessState& process);
+  Result<> begin_fill(const ProcessState& process);  // memory and threads
+  Result<> fill(const ProcessState& process);        // the rest
   Result<> make_threads(const ProcessState& process, interpose::Task& leader);
   Result<> fill_thread(Remote& remote, const ThreadState& thread);
   Result<> set_signals(Remote& remote, const ProcessState& process);
@@ -113,7 +131,9 @@ class Restorer {
   std::map<std::uint32_t, UniqueFd> objects_;
   std::map<std::string, std::string> carried_;  // paths of files of the image, by those that they stand for
   std::vector<UniqueFd> mapped_files_;
-  std::vector<UniqueFd> shared_memory_;
+  std::vector<UniqueFd> inodes_;                      // of state_.shared_memory, open for reading and writing
+  std::map<std::uint32_t, std::string> executables_;  // where those of the inodes stand meanwhile that are executed
+  std::vector<UniqueFd> read_only_inodes_;            // the same, for mappings that must not become writable
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end
   std::map<std::int32_t, interpose::Task*> threads_;  // those that lead no process
   std::map<std::int32_t, std::string> programs_;      // what each stub executes

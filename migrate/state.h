@@ -84,13 +84,37 @@ struct MappedFileState {
 };
 BEAM_STATE(MappedFileState, 1, path, size, modified_ns, carried)
 
+// What has an inode that no path leads to: contents in the image. Mappings and descriptors refer to it by index.
+enum class InodeKind : std::uint8_t {
+  kAnonymous,    // shared memory of mmap(2)
+  kMemfd,        // of memfd_create(2)
+  kDeletedFile,  // a regular file that has been removed, or never had a name (O_TMPFILE)
+  kLast = kDeletedFile,
+};
+inline const char* to_string(InodeKind kind) {
+  switch (kind) {
+    case InodeKind::kAnonymous:
+      return "anonymous";
+    case InodeKind::kMemfd:
+      return "memfd";
+    case InodeKind::kDeletedFile:
+      return "deleted file";
+  }
+  return "?";
+}
+
 struct SharedMemoryState {
-  std::string name;  // of a memfd; empty: anonymous
+  std::string name;  // of a memfd; the path that a deleted file had; empty: anonymous
   std::uint64_t size = 0;
   std::string page_file;
-  std::vector<PageRun> pages;
+  std::vector<PageRun> pages;  // the last one ends with its page, whatever the size
+  InodeKind kind = InodeKind::kAnonymous;
+  std::uint32_t mode = 0;        // permissions; of memfds and files
+  std::uint32_t seals = 0;       // F_GET_SEALS, of a memfd
+  std::int64_t modified_ns = 0;  // of a file
+  bool linkable = false;         // linkat(2) may give it a name: made with O_TMPFILE
 };
-BEAM_STATE(SharedMemoryState, 1, name, size, page_file, pages)
+BEAM_STATE(SharedMemoryState, 1, name, size, page_file, pages, kind, mode, seals, modified_ns, linkable)
 
 // --- threads ---
 
@@ -162,12 +186,43 @@ struct Limit {
 };
 BEAM_STATE(Limit, 1, resource, soft, hard)
 
+enum class LockKind : std::uint8_t {
+  kPosix,        // fcntl(F_SETLK): of the process
+  kDescription,  // fcntl(F_OFD_SETLK)
+  kWhole,        // flock(2)
+  kLease,        // fcntl(F_SETLEASE)
+  kLast = kLease,
+};
+inline const char* to_string(LockKind kind) {
+  switch (kind) {
+    case LockKind::kPosix:
+      return "posix";
+    case LockKind::kDescription:
+      return "ofd";
+    case LockKind::kWhole:
+      return "flock";
+    case LockKind::kLease:
+      return "lease";
+  }
+  return "?";
+}
+
+// Held by way of a descriptor. What belongs to a description shows at each descriptor of it.
+struct FileLock {
+  LockKind kind = LockKind::kPosix;
+  bool exclusive = false;
+  std::int64_t start = 0;
+  std::int64_t length = 0;  // 0: to the end
+};
+BEAM_STATE(FileLock, 1, kind, exclusive, start, length)
+
 struct Descriptor {
   std::int32_t fd = 0;
   std::uint32_t object = 0;  // ObjectRecord.id
   bool close_on_exec = false;
+  std::vector<FileLock> locks;
 };
-BEAM_STATE(Descriptor, 1, fd, object, close_on_exec)
+BEAM_STATE(Descriptor, 1, fd, object, close_on_exec, locks)
 
 struct ProcessState {
   std::int32_t vpid = 0;
@@ -179,7 +234,9 @@ struct ProcessState {
   std::optional<std::int32_t> wait_status;  // of a zombie, which has nothing of what follows
   std::int32_t stop_signal = 0;             // stopped by this signal; 0: running
   std::string executable;
+  std::optional<std::uint32_t> deleted_executable;  // index in SandboxState.shared_memory
   std::string working_directory;
+  bool working_directory_deleted = false;
   std::uint32_t umask = 0;
   std::uint32_t personality = 0;
   bool dumpable_cleared = false;
@@ -193,8 +250,8 @@ struct ProcessState {
   std::vector<ThreadState> threads;  // the leader first
 };
 BEAM_STATE(ProcessState, 1, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
-           working_directory, umask, personality, dumpable_cleared, subreaper, limits, address_space, descriptors,
-           actions, pending, timers, threads)
+           deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
+           subreaper, limits, address_space, descriptors, actions, pending, timers, threads)
 
 // --- the whole ---
 
@@ -203,8 +260,13 @@ struct ObjectRecord {
   std::uint32_t id = 0;
   std::string kind;
   std::string state;
+  // fcntl(2): who gets the signals of it, if anybody, and which (0: SIGIO).
+  std::int32_t owner_type = 0;  // F_OWNER_*
+  std::int32_t owner = 0;       // 0: nobody
+  std::int32_t owner_signal = 0;
+  bool asynchronous = false;  // O_ASYNC
 };
-BEAM_STATE(ObjectRecord, 1, id, kind, state)
+BEAM_STATE(ObjectRecord, 1, id, kind, state, owner_type, owner, owner_signal, asynchronous)
 
 struct ClockState {
   std::int64_t realtime_ns = 0;

@@ -67,6 +67,13 @@ struct Step {
   ProcFile file = ProcFile::kPlain;
 };
 
+ProcFile file_of_view(std::string_view name) {
+  if (name == "mounts" || name == "mountinfo" || name == "mountstats") {
+    return ProcFile::kMounts;
+  }
+  return name == "maps" || name == "smaps" || name == "numa_maps" ? ProcFile::kMaps : ProcFile::kPlain;
+}
+
 ProcFile file_of_task(Place place, std::string_view name) {
   if (name == "stat") {
     return ProcFile::kStat;
@@ -227,7 +234,8 @@ class Walker {
       if (!last || follow_) {
         push_caller(false);
       }
-      push(Place::kBelow, name, name, {});
+      const bool view = name == "mounts" && tasks_.has_mount_view();
+      push(Place::kBelow, name, name, {}, view ? ProcFile::kMounts : ProcFile::kPlain);
       return std::nullopt;
     }
     if (all_digits(name)) {
@@ -267,7 +275,11 @@ class Walker {
     } else if (name == "fdinfo") {
       push(Place::kFdinfo, name, name, here.task);
     } else {
-      push(Place::kBelow, name, name, here.task, file_of_task(here.place, name));
+      ProcFile file = file_of_task(here.place, name);
+      if (file == ProcFile::kPlain && tasks_.has_mount_view()) {
+        file = file_of_view(name);
+      }
+      push(Place::kBelow, name, name, here.task, file);
     }
     return std::nullopt;
   }
@@ -347,6 +359,12 @@ class Walker {
     ProcNode node = std::move(node_);
     node.kind = ProcNode::Kind::kBeyond;
     const bool joint = host != "/" && !rest.starts_with('/') && (!rest.empty() || slash_);
+    if (host != "/") {
+      node.link = host;
+      node.rest = (joint ? "/" : "") + rest;
+    } else {
+      node.rest = rest;
+    }
     node.host = host == "/" ? "/" + rest.substr(std::min(rest.find_first_not_of('/'), rest.size()))
                             : host + (joint ? "/" : "") + rest;
     return node;
@@ -367,7 +385,7 @@ class Walker {
       return node;
     }
     ProcFile file = here.file;
-    if (here.place == Place::kBelow && here.task.id == VirtualPid()) {
+    if (here.place == Place::kBelow && here.task.id == VirtualPid() && file == ProcFile::kPlain) {
       const auto found = std::find_if(std::begin(kRootFiles), std::end(kRootFiles), [&](const RootFile& known) {
         return known.path == std::string_view(node.shown).substr(kProc.size());
       });

@@ -30,6 +30,8 @@ class ProcTasks {
   [[nodiscard]] virtual std::optional<ProcTaskId> find(HostPid host) const = 0;
   // Where the directory of a listing lies: the snapshot that stands for "/proc" or "/proc/N/task" (proc_listing.h).
   [[nodiscard]] virtual std::optional<std::string> listing_at(std::string_view host_path) const = 0;
+  // Whether the sandbox has a mount view: then mounts and maps have texts of their own.
+  [[nodiscard]] virtual bool has_mount_view() const { return false; }
 };
 
 // Files with ids in them. What has none is kPlain.
@@ -46,6 +48,8 @@ enum class ProcFile {
   kSysvipc,
   kLastPid,
   kHostName,
+  kMounts,  // mounts, mountinfo, mountstats of a process: the view's, where there is one
+  kMaps,    // maps, smaps, numa_maps: paths of the view, where there is one
 };
 
 struct ProcNode {
@@ -67,6 +71,10 @@ struct ProcNode {
   // The sandbox's, for all but kBeyond.
   std::string shown;
   std::string target;
+  // Of a kBeyond that a followed link leads to: the link, as a path of the workstation, and the rest of the path behind
+  // it.
+  std::string link;
+  std::string rest;
   ProcFile file = ProcFile::kPlain;
   ProcTaskId task{};  // whose file it is; ids 0 for those of /proc itself
   int error = 0;

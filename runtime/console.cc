@@ -23,7 +23,8 @@ Result<std::shared_ptr<Console>> Console::open(asio::io_context& io, const Strea
     return Error::from_errno("/dev/ptmx: cannot unlock the pseudo-terminal");
   }
   // By descriptor, so that it is the right one whatever is mounted on /dev/pts.
-  // O_CLOEXEC would stay among the description's own flags (drivers/tty/pty.c), and /proc would show it for every descriptor.
+  // O_CLOEXEC would stay among the description's own flags (drivers/tty/pty.c), and /proc would show it for every
+  // descriptor.
   UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY));
   if (!slave || ::fcntl(slave.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return Error::from_errno("/dev/ptmx: cannot open the terminal side");

@@ -6,6 +6,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "migrate/json_value.h"
 #include "migrate/object_kind.h"
 #include "runtime/description.h"
 #include "runtime/file_io.h"
@@ -75,7 +76,8 @@ Json sandbox_of(const SandboxDescription& description, const migrate::SandboxSta
 Result<Json> objects_of(const migrate::SandboxState& state) {
   Json list = Json::array();
   for (const auto& object : state.objects) {
-    BEAM_TRY_ASSIGN(Json shown, migrate::find_kind(object.kind)->show(object.state));
+    Json shown;
+    BEAM_TRY(migrate::find_kind(object.kind)->show(object.state, migrate::JsonTarget(shown)));
     list.push_back({{"id", object.id}, {"kind", object.kind}, {"state", std::move(shown)}});
   }
   return list;

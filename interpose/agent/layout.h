@@ -1,8 +1,9 @@
 /* The agent: a few pages at one fixed address in every address space of a sandbox, mapped at each exec before the first
  * instruction of the program, read-only and executable to it, and sealed (mseal(2)) where the kernel can.
  *
- * The first page holds Beam's vDSO, the agent's code and its data, so that an exec touches one page; the slots after it are
- * touched when they are used. Shared with the agent's own C and assembly, so nothing but macros and one plain struct. */
+ * The first page holds Beam's vDSO, the agent's code and its data, so that an exec touches one page; the slots after it
+ * are touched when they are used. Shared with the agent's own C and assembly, so nothing but macros and one plain
+ * struct. */
 #pragma once
 
 #define BEAM_AGENT_BASE 0x10000 /* the usual vm.mmap_min_addr: below every program, above what the kernel forbids */
@@ -16,9 +17,11 @@
 #define BEAM_AGENT_END (BEAM_AGENT_SLOTS + BEAM_AGENT_SLOT_COUNT * BEAM_AGENT_SLOT_SIZE)
 
 /* Offsets in the code. Calls made below BEAM_AGENT_REPORT pass the filter; the one that stands there never does. */
-#define BEAM_AGENT_GADGET (BEAM_AGENT_CODE + 0x00) /* syscall; int3 */
-#define BEAM_AGENT_START (BEAM_AGENT_CODE + 0x10)  /* protects and seals the agent, then jumps to the program's entry */
-#define BEAM_AGENT_REPORT (BEAM_AGENT_CODE + 0x1f0) /* stops the task for the event thread: a routine has its result */
+#define BEAM_AGENT_GADGET (BEAM_AGENT_CODE + 0x00)  /* syscall; int3 */
+#define BEAM_AGENT_START (BEAM_AGENT_CODE + 0x10)   /* protects and seals the agent, then jumps to the program's entry \
+                                                     */
+#define BEAM_AGENT_REPORT (BEAM_AGENT_CODE + 0x1f0) /* stops the task for the event thread: a routine has its result \
+                                                     */
 
 #define BEAM_AGENT_DATA_ENTRY (BEAM_AGENT_DATA + 0) /* BeamAgentData.entry, for the assembly */
 

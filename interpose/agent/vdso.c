@@ -1,5 +1,5 @@
-/* Beam's vDSO (vdso(7)): the same bytes on every workstation. It calls the kernel's through the table in the agent's data
- * page and adds the sandbox's clock offsets, so that CLOCK_MONOTONIC and CLOCK_BOOTTIME never jump over a freeze.
+/* Beam's vDSO (vdso(7)): the same bytes on every workstation. It calls the kernel's through the table in the agent's
+ * data page and adds the sandbox's clock offsets, so that CLOCK_MONOTONIC and CLOCK_BOOTTIME never jump over a freeze.
  * Freestanding; no data of its own. */
 #include <asm/unistd.h>
 #include <linux/time.h>
@@ -35,8 +35,7 @@ static long offset_of(int clock) {
 
 int __vdso_clock_gettime(int clock, struct Timespec* time) {
   int (*const kernel)(int, struct Timespec*) = (int (*)(int, struct Timespec*))AGENT->kernel_clock_gettime;
-  const int result =
-      kernel != 0 ? kernel(clock, time) : (int)system_call(__NR_clock_gettime, clock, (long)time, 0);
+  const int result = kernel != 0 ? kernel(clock, time) : (int)system_call(__NR_clock_gettime, clock, (long)time, 0);
   const long offset = offset_of(clock);
   if (result == 0 && offset != 0) {
     long nanoseconds = time->nanoseconds + offset % NANOSECONDS;
@@ -71,8 +70,7 @@ long __vdso_getcpu(unsigned* cpu, unsigned* node, void* unused) {
 
 int __vdso_clock_getres(int clock, struct Timespec* resolution) {
   int (*const kernel)(int, struct Timespec*) = (int (*)(int, struct Timespec*))AGENT->kernel_clock_getres;
-  return kernel != 0 ? kernel(clock, resolution)
-                     : (int)system_call(__NR_clock_getres, clock, (long)resolution, 0);
+  return kernel != 0 ? kernel(clock, resolution) : (int)system_call(__NR_clock_getres, clock, (long)resolution, 0);
 }
 
 int clock_gettime(int, struct Timespec*) __attribute__((weak, alias("__vdso_clock_gettime")));

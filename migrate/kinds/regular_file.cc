@@ -1,8 +1,15 @@
-// Regular files and directories that are open by path: opened again with the same flags, at the same offset.
+// Regular files and directories, and what is open by O_PATH only: opened again with the same flags, at the same offset.
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "migrate/nameless.h"
 #include "migrate/object_kind.h"
 
 namespace beam::migrate {
@@ -13,49 +20,148 @@ struct RegularFileState {
   std::int64_t offset = 0;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
-  bool directory = false;
+  std::uint32_t type = 0;              // S_IFMT of its mode
+  std::optional<std::uint32_t> inode;  // of a file that has been removed: where its contents are (MakeContext::inode)
+  bool removed = false;
+  std::uint32_t mode = 0;
+  std::uint64_t entries = 0;  // of a directory that is being listed: how many have been read, and the last of them
+  std::string last_entry;
 };
-BEAM_STATE(RegularFileState, 1, path, flags, offset, size, modified_ns, directory)
+BEAM_STATE(RegularFileState, 1, path, flags, offset, size, modified_ns, type, inode, removed, mode, entries, last_entry)
 
 namespace {
 
 // What open(2) alone can set; fcntl(2) sets the rest.
 constexpr int kKept = O_ACCMODE | O_APPEND | O_ASYNC | O_DIRECT | O_DIRECTORY | O_DSYNC | O_LARGEFILE | O_NOATIME |
                       O_NOFOLLOW | O_NONBLOCK | O_PATH | O_SYNC;
+constexpr std::string_view kDeleted = " (deleted)";
+
+struct DirectoryEntry {
+  std::uint64_t inode;
+  std::int64_t next;  // the offset behind it
+  std::uint16_t size;
+  std::uint8_t type;
+  char name[1];
+};
+
+// Visits the entries of a directory from its start; stops when `visit` says so.
+template <typename Visit>
+Result<> list(int directory, Visit&& visit) {
+  const UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
+    return Error::from_errno("list a directory");
+  }
+  alignas(std::uint64_t) std::array<char, 32768> buffer;
+  for (;;) {
+    const long size = ::syscall(SYS_getdents64, fd.get(), buffer.data(), buffer.size());
+    if (size <= 0) {
+      // ENOENT: it has been removed.
+      return size == 0 || errno == ENOENT ? success() : Result<>(Error::from_errno("list a directory"));
+    }
+    for (long at = 0; at < size;) {
+      DirectoryEntry entry{};
+      std::memcpy(&entry, buffer.data() + at, offsetof(DirectoryEntry, name));
+      if (!visit(entry.next, std::string(buffer.data() + at + offsetof(DirectoryEntry, name)))) {
+        return success();
+      }
+      at += entry.size;
+    }
+  }
+}
+
+// Another name of a file whose own has been removed, beside it.
+std::string other_name(const std::string& path, const struct stat& info) {
+  const std::string directory = path.substr(0, path.find_last_of('/') + 1);
+  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::string found;
+  if (fd) {
+    (void)list(fd.get(), [&](std::int64_t, const std::string& name) {
+      struct stat other {};
+      if (::fstatat(fd.get(), name.c_str(), &other, AT_SYMLINK_NOFOLLOW) == 0 && other.st_ino == info.st_ino &&
+          other.st_dev == info.st_dev) {
+        found = directory + name;
+      }
+      return found.empty();
+    });
+  }
+  return found;
+}
 
 class RegularFile : public KindOf<RegularFileState> {
  public:
   std::string_view name() const override { return "regular_file"; }
+  int order() const override { return 90; }  // before the kinds of what only its path is held of
   bool recognises(const CollectContext& /*context*/, const OpenFile& file) const override {
-    return S_ISREG(file.info.st_mode) || S_ISDIR(file.info.st_mode);
+    return S_ISREG(file.info.st_mode) || S_ISDIR(file.info.st_mode) ||
+           ((file.flags & O_PATH) != 0 && file.link.starts_with('/'));
   }
 
  protected:
-  Result<RegularFileState> collect_state(CollectContext& /*context*/, const OpenFile& file) const override {
-    // Through the link, as the kernel names it: nlink tells a deleted file from one whose name ends like that.
-    if (file.info.st_nlink == 0) {
-      return Error(kObstacle, "a deleted file");
-    }
-    struct stat found {};
-    if (file.link.empty() || file.link.front() != '/' || ::stat(file.link.c_str(), &found) != 0 ||
-        found.st_ino != file.info.st_ino || found.st_dev != file.info.st_dev) {
-      return Error(kObstacle, "a file that its path leads to no more");
-    }
+  Result<RegularFileState> collect_state(CollectContext& context, const OpenFile& file) const override {
     RegularFileState state;
     state.path = file.link;
-    state.flags = file.flags & kKept;
+    // Of O_TMPFILE, a file keeps the bit of O_DIRECTORY.
+    state.flags = file.flags & kKept & (S_ISDIR(file.info.st_mode) ? ~0 : ~O_DIRECTORY);
     state.offset = file.offset;
     state.size = static_cast<std::uint64_t>(file.info.st_size);
     state.modified_ns = file.info.st_mtim.tv_sec * 1'000'000'000LL + file.info.st_mtim.tv_nsec;
-    state.directory = S_ISDIR(file.info.st_mode);
-    if (state.directory && state.offset != 0) {
-      return Error(kObstacle, "a directory that is being listed");
+    state.type = file.info.st_mode & S_IFMT;
+    state.mode = file.info.st_mode & 07777;
+    if (file.link.empty() || file.link.front() != '/') {
+      return Error(kObstacle, "a file without a path");
+    }
+    if (context.shared.proc->listing_at(file.link)) {
+      return Error(kObstacle, "a listing of /proc that is held open");
+    }
+    // nlink tells a removed file from one whose name ends like that.
+    if (file.info.st_nlink == 0) {
+      if (state.path.ends_with(kDeleted)) {
+        state.path.resize(state.path.size() - kDeleted.size());
+      }
+      state.removed = true;
+      if (S_ISREG(file.info.st_mode)) {
+        BEAM_TRY_ASSIGN(state.inode, context.keep_inode(file, InodeKind::kDeletedFile, state.path));
+      } else if (!S_ISDIR(file.info.st_mode)) {
+        return Error(kObstacle, "it has been removed");
+      }
+    } else if (!leads_to(state.path, file.info)) {
+      if (!state.path.ends_with(kDeleted)) {
+        return Error(kObstacle, "a file that its path leads to no more");
+      }
+      state.path.resize(state.path.size() - kDeleted.size());
+      state.path = other_name(state.path, file.info);
+      if (state.path.empty()) {
+        return Error(kObstacle, "it has been removed, and its other name is in another directory");
+      }
+    }
+    if (S_ISDIR(file.info.st_mode) && state.offset != 0 && (file.flags & O_PATH) == 0) {
+      std::uint64_t count = 0;
+      BEAM_TRY(list(file.copy.get(), [&](std::int64_t next, const std::string& name) {
+        ++count;
+        if (next == state.offset) {
+          state.entries = count;
+          state.last_entry = name;
+        }
+        return next != state.offset;
+      }));
     }
     return state;
   }
 
   Result<UniqueFd> make_from(MakeContext& context, const RegularFileState& state) const override {
-    UniqueFd fd(::open(state.path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY));
+    UniqueFd fd;
+    const int flags = (state.flags & kKept & ~O_ASYNC) | O_CLOEXEC | O_NOCTTY;
+    if (state.inode) {
+      BEAM_TRY_ASSIGN(const int inode, context.inode(*state.inode));
+      fd.reset(::open(("/proc/self/fd/" + std::to_string(inode)).c_str(), flags & ~O_NOFOLLOW));
+    } else if (state.removed) {
+      BEAM_TRY_ASSIGN(fd, nameless_directory(state.path, static_cast<mode_t>(state.mode)));
+      if ((state.flags & O_PATH) != 0) {
+        fd.reset(::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_PATH | O_CLOEXEC));
+      }
+    } else {
+      fd.reset(::open(state.path.c_str(), flags));
+    }
     if (!fd) {
       return Error::from_errno("open " + state.path);
     }
@@ -63,18 +169,48 @@ class RegularFile : public KindOf<RegularFileState> {
     if (::fstat(fd.get(), &info) != 0) {
       return Error::from_errno("stat " + state.path);
     }
-    if (state.directory ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode)) {
+    if ((info.st_mode & S_IFMT) != state.type) {
       return Error(ESTALE, state.path + ": is another kind of file now");
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-    if (!state.directory && !context.force &&
+    if (S_ISREG(info.st_mode) && !state.removed && !context.force &&
         (static_cast<std::uint64_t>(info.st_size) != state.size || modified != state.modified_ns)) {
-      return Error(ESTALE, state.path + ": has changed since the freeze").remedy("thaw with --force to go on with it as it is");
+      return Error(ESTALE, state.path + ": has changed since the freeze")
+          .remedy("thaw with --force to go on with it as it is");
     }
-    if (state.offset != 0 && ::lseek(fd.get(), state.offset, SEEK_SET) != state.offset) {
+    if ((state.flags & O_PATH) != 0 || state.offset == 0) {
+      return fd;
+    }
+    std::int64_t offset = state.offset;
+    if (state.entries != 0) {
+      BEAM_TRY_ASSIGN(offset, offset_behind(fd.get(), state));
+    }
+    if (::lseek(fd.get(), offset, SEEK_SET) != offset) {
       return Error::from_errno("seek in " + state.path);
     }
     return fd;
+  }
+
+ private:
+  static bool leads_to(const std::string& path, const struct stat& info) {
+    struct stat found {};
+    return ::lstat(path.c_str(), &found) == 0 && found.st_ino == info.st_ino && found.st_dev == info.st_dev;
+  }
+
+  // Offsets of directories are the file system's own. The same directory knows its own again; of a copy, the entry that
+  // was read last tells, or how many were.
+  static Result<std::int64_t> offset_behind(int fd, const RegularFileState& state) {
+    std::int64_t same = -1;
+    std::int64_t named = -1;
+    std::int64_t counted = -1;
+    std::uint64_t count = 0;
+    BEAM_TRY(list(fd, [&](std::int64_t next, const std::string& name) {
+      same = next == state.offset && name == state.last_entry ? next : same;
+      named = name == state.last_entry ? next : named;
+      counted = ++count == state.entries ? next : counted;
+      return true;
+    }));
+    return same >= 0 ? same : named >= 0 ? named : counted >= 0 ? counted : state.offset;
   }
 };
 

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "migrate/image.h"
-#include "migrate/json.h"
+#include "migrate/json_value.h"
 #include "migrate/object_kind.h"
 
 namespace {
@@ -52,7 +52,8 @@ void try_objects(std::string_view bytes) {
   }
   (void)to_json_value(*state).dump(-1, ' ', false, Json::error_handler_t::replace);
   for (const auto& object : state->objects) {
-    BEAM_CHECK(find_kind(object.kind)->show(object.state).ok());
+    Json shown;
+    BEAM_CHECK(find_kind(object.kind)->show(object.state, JsonTarget(shown)).ok());
   }
 }
 

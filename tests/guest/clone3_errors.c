@@ -3,7 +3,9 @@
 
 #include "guest.h"
 
-static long clone3(struct clone_args* args, size_t size) { return syscall(SYS_clone3, args, size); }
+static long clone3(struct clone_args* args, size_t size) {
+  return syscall(SYS_clone3, args, size);
+}
 
 static struct {
   struct clone_args args;

@@ -4,7 +4,9 @@
 
 #include "guest.h"
 
-static long clone3(struct clone_args* args) { return syscall(SYS_clone3, args, sizeof *args); }
+static long clone3(struct clone_args* args) {
+  return syscall(SYS_clone3, args, sizeof *args);
+}
 
 // clone3 with a new stack: the child can't return from the C function that made it.
 static long clone3_call(struct clone_args* args, void (*run)(void*), void* argument) {

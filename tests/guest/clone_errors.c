@@ -1,7 +1,9 @@
 // clone(2): what the kernel refuses is refused the same way, and no child is left by it.
 #include "guest.h"
 
-static long raw_clone(unsigned long flags) { return syscall(SYS_clone, flags, NULL, NULL, NULL, 0); }
+static long raw_clone(unsigned long flags) {
+  return syscall(SYS_clone, flags, NULL, NULL, NULL, 0);
+}
 
 int main(void) {
   guest_begin();

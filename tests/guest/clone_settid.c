@@ -36,7 +36,8 @@ int main(void) {
   // All of them, in shared memory, so that the clearing at the exit and its wake-up show.
   int* shared = SYS(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   struct gate go = gate_make();
-  child = SYS(raw_clone(CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, &parent_tid, shared));
+  child =
+      SYS(raw_clone(CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, &parent_tid, shared));
   if (child == 0) {
     CHECK_EQ(*shared, raw_getpid());
     gate_wait(&go);

@@ -82,9 +82,9 @@ int main(void) {
   };
   for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; ++i) {
     for (int round = 0; round < 20; ++round) {
-      struct registers in = {0xb1b1b1b1b1b1b1b1, 0xb2b2b2b2b2b2b2b2, calls[i].first, calls[i].second, calls[i].third,
-                             0x8888888888888888, 0x9999999999999999, calls[i].fourth, 0x1212121212121212,
-                             0x1313131313131313, 0x1414141414141414, 0x1515151515151515};
+      struct registers in = {0xb1b1b1b1b1b1b1b1, 0xb2b2b2b2b2b2b2b2, calls[i].first,     calls[i].second,
+                             calls[i].third,     0x8888888888888888, 0x9999999999999999, calls[i].fourth,
+                             0x1212121212121212, 0x1313131313131313, 0x1414141414141414, 0x1515151515151515};
       struct registers out;
       memset(&out, 0, sizeof out);
       long result = call(calls[i].number, &in, &out);

@@ -4,7 +4,9 @@
 enum { kExecs = 100 };
 static char **arguments, next[16], pid_text[16];
 
-static void* brief(void* unused) { return unused; }
+static void* brief(void* unused) {
+  return unused;
+}
 
 static void* restless(void* unused) {
   (void)unused;

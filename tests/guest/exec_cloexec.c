@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
     for (int i = 0; i < 6; ++i) {
       snprintf(numbers[i], sizeof numbers[i], "%d", fds[i]);
     }
-    execl("/proc/self/exe", argv[0], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], (char*)NULL);
+    execl("/proc/self/exe", argv[0], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5],
+          (char*)NULL);
     FAIL("exec: errno %d", errno);
   }
   REAP(child);

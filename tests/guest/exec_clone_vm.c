@@ -1,4 +1,5 @@
-// exec of a process that shares its memory with the parent (CLONE_VM without vfork): the parent's memory stays as it was.
+// exec of a process that shares its memory with the parent (CLONE_VM without vfork): the parent's memory stays as it
+// was.
 #include <sys/mman.h>
 
 #include "guest.h"

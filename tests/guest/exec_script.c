@@ -33,15 +33,16 @@ int main(int argc, char** argv) {
   CHECK_EQ(run("./shell"), 62);
 
   // The shell sees its own pid and its parent's.
-  snprintf(text, sizeof text, "#!/bin/sh\n[ $PPID = %d ] || exit 1\n[ \"$(readlink /proc/self)\" ] || exit 2\nexec ./pid2 $$\n",
-           getpid());
+  snprintf(text, sizeof text,
+           "#!/bin/sh\n[ $PPID = %d ] || exit 1\n[ \"$(readlink /proc/self)\" ] || exit 2\nexec ./pid2 $$\n", getpid());
   write_file("pid", text, 0755);
   write_file("pid2", "#!/bin/sh\n[ $$ = $1 ] && exit 63\nexit 3\n", 0755);
   CHECK_EQ(run("./pid"), 63);
 
   // A script as interpreter of a script, up to the kernel's limit of five.
   write_file("chain1", "#!./shell2 x\n", 0755);
-  write_file("shell2", "#!/bin/sh\n[ \"$1\" = x ] && [ \"$2\" = ./chain1 ] && [ \"$3\" = first ] && exit 64\nexit 1\n", 0755);
+  write_file("shell2", "#!/bin/sh\n[ \"$1\" = x ] && [ \"$2\" = ./chain1 ] && [ \"$3\" = first ] && exit 64\nexit 1\n",
+             0755);
   CHECK_EQ(run("./chain1"), 64);
   write_file("loop", "#!./loop\n", 0755);
   CHECK_EQ(run("./loop"), 202);

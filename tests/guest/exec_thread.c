@@ -1,4 +1,5 @@
-// exec from a thread that is not the leader: the new image has the leader's pid as its tid, and the other threads are gone.
+// exec from a thread that is not the leader: the new image has the leader's pid as its tid, and the other threads are
+// gone.
 #include <dirent.h>
 
 #include "guest.h"

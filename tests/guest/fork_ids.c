@@ -1,4 +1,5 @@
-// fork: the number that the parent gets is the child's getpid; getppid through three generations; wait gives the same number.
+// fork: the number that the parent gets is the child's getpid; getppid through three generations; wait gives the same
+// number.
 #include "guest.h"
 
 int main(void) {

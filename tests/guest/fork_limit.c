@@ -3,7 +3,9 @@
 
 #include "guest.h"
 
-static void* run(void* unused) { return unused; }
+static void* run(void* unused) {
+  return unused;
+}
 
 int main(void) {
   guest_begin();

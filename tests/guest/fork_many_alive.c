@@ -1,4 +1,5 @@
-// Two hundred children alive at once: all numbers differ, each can be signalled, each shows in /proc, each is reaped once.
+// Two hundred children alive at once: all numbers differ, each can be signalled, each shows in /proc, each is reaped
+// once.
 #include "guest.h"
 
 enum { kChildren = 200 };

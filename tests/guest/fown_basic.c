@@ -1,4 +1,5 @@
-// F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, FIOSETOWN, FIOGETOWN, SIOCSPGRP and SIOCGPGRP: pids, tids and groups as set.
+// F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, FIOSETOWN, FIOGETOWN, SIOCSPGRP and SIOCGPGRP: pids, tids and groups as
+// set.
 #include <asm/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>

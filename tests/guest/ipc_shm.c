@@ -35,7 +35,8 @@ int main(void) {
   while (fgets(line, sizeof line, file)) {
     long key, shmid, size;
     int mode, creator, last;
-    if (sscanf(line, "%ld %ld %o %ld %d %d", &key, &shmid, (unsigned*)&mode, &size, &creator, &last) == 6 && shmid == id) {
+    if (sscanf(line, "%ld %ld %o %ld %d %d", &key, &shmid, (unsigned*)&mode, &size, &creator, &last) == 6 &&
+        shmid == id) {
       CHECK_EQ(creator, getpid());
       CHECK_EQ(last, getpid());
       found = true;

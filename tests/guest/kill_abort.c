@@ -18,8 +18,8 @@ int main(void) {
     abort();
   }
   REAP_SIGNAL(child, SIGABRT);
-  const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGBUS,  SIGFPE,  SIGSEGV, SIGPIPE,
-                        SIGTERM, SIGUSR1, SIGXCPU, SIGSYS, SIGIO, SIGPROF, SIGRTMIN, SIGRTMAX, SIGKILL};
+  const int deadly[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGILL, SIGTRAP, SIGBUS,  SIGFPE,   SIGSEGV,  SIGPIPE,
+                        SIGTERM, SIGUSR1, SIGXCPU, SIGSYS, SIGIO,   SIGPROF, SIGRTMIN, SIGRTMAX, SIGKILL};
   for (unsigned i = 0; i < sizeof deadly / sizeof deadly[0]; ++i) {
     child = guest_fork();
     if (child == 0) {

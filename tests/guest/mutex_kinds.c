@@ -1,4 +1,5 @@
-// Mutexes that compare the caller with an owner kept in memory: error checking, recursive, read-write locks, spin locks.
+// Mutexes that compare the caller with an owner kept in memory: error checking, recursive, read-write locks, spin
+// locks.
 #include "guest.h"
 
 static pthread_mutex_t checking, recursive;

@@ -1,4 +1,5 @@
-// Priority-inheritance mutexes between threads: alone, contended, trylock, timedlock, recursive; the word holds the tid.
+// Priority-inheritance mutexes between threads: alone, contended, trylock, timedlock, recursive; the word holds the
+// tid.
 #include "guest.h"
 
 enum { kThreads = 4, kRounds = 300 };

@@ -1,4 +1,5 @@
-// PR_SET_DUMPABLE: what is set is read back, inherited by fork, reset by exec; a process that is not dumpable still works.
+// PR_SET_DUMPABLE: what is set is read back, inherited by fork, reset by exec; a process that is not dumpable still
+// works.
 #include "guest.h"
 
 int main(int argc, char** argv) {

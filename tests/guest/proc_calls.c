@@ -1,4 +1,5 @@
-// Every path call sees the same /proc: stat, lstat, statx, access, faccessat2, readlink, open with O_PATH, opendir, xattr.
+// Every path call sees the same /proc: stat, lstat, statx, access, faccessat2, readlink, open with O_PATH, opendir,
+// xattr.
 #include <dirent.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
@@ -62,10 +63,23 @@ int main(void) {
     }
   }
   // The general files are there.
-  const char* const files[] = {"/proc/meminfo", "/proc/cpuinfo", "/proc/stat",    "/proc/uptime",  "/proc/loadavg",
-                               "/proc/version", "/proc/mounts",  "/proc/filesystems", "/proc/self/maps", "/proc/self/mountinfo",
-                               "/proc/self/smaps", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/proc/self/limits",
-                               "/proc/sys/kernel/pid_max", "/proc/sys/kernel/osrelease", "/proc/self/statm"};
+  const char* const files[] = {"/proc/meminfo",
+                               "/proc/cpuinfo",
+                               "/proc/stat",
+                               "/proc/uptime",
+                               "/proc/loadavg",
+                               "/proc/version",
+                               "/proc/mounts",
+                               "/proc/filesystems",
+                               "/proc/self/maps",
+                               "/proc/self/mountinfo",
+                               "/proc/self/smaps",
+                               "/proc/self/cgroup",
+                               "/proc/self/oom_score_adj",
+                               "/proc/self/limits",
+                               "/proc/sys/kernel/pid_max",
+                               "/proc/sys/kernel/osrelease",
+                               "/proc/self/statm"};
   for (unsigned i = 0; i < sizeof files / sizeof files[0]; ++i) {
     static char text[1 << 18];
     if (read_file(files[i], text, sizeof text) <= 0) {

@@ -1,4 +1,5 @@
-// Files and directories of a process that has ended: what is open fails with ESRCH, lookups by number with ENOENT, nothing shows another.
+// Files and directories of a process that has ended: what is open fails with ESRCH, lookups by number with ENOENT,
+// nothing shows another.
 #include <dirent.h>
 
 #include "guest.h"

@@ -47,7 +47,8 @@ int main(void) {
   char(*names)[256] = calloc(kMost, 256);
   char self[16];
   snprintf(self, sizeof self, "%d", getpid());
-  const char* const expected[] = {".", "..", self, "self", "thread-self", "cpuinfo", "meminfo", "sys", "mounts", "stat"};
+  const char* const expected[] = {".",       "..",      self,  "self",   "thread-self",
+                                  "cpuinfo", "meminfo", "sys", "mounts", "stat"};
   const size_t sizes[] = {65536, 4096, 300, 64};
   int fd = SYS(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   for (int s = 0; s < 4; ++s) {

@@ -5,7 +5,9 @@
 
 enum { kChildren = 6 };
 
-static int compare(const void* left, const void* right) { return *(const int*)left - *(const int*)right; }
+static int compare(const void* left, const void* right) {
+  return *(const int*)left - *(const int*)right;
+}
 
 static int list(int* pids, int most) {
   DIR* directory = opendir("/proc");

@@ -1,4 +1,5 @@
-// Paths into /proc by every way: after chdir, by dirfd of /proc and of /proc/N, with dots, slashes and links on the way.
+// Paths into /proc by every way: after chdir, by dirfd of /proc and of /proc/N, with dots, slashes and links on the
+// way.
 #include "guest.h"
 
 static void expect_pid(int dir, const char* path, pid_t pid) {

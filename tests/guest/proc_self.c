@@ -1,4 +1,5 @@
-// /proc/self and /proc/thread-self mean whoever asks: in children, threads, through descriptors, by stat and readlinkat.
+// /proc/self and /proc/thread-self mean whoever asks: in children, threads, through descriptors, by stat and
+// readlinkat.
 #include "guest.h"
 
 static void check(pid_t pid, pid_t tid) {

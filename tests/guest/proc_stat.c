@@ -1,4 +1,5 @@
-// /proc/N/stat: pid, comm, state, ppid, pgrp, session, tty and thread count are the view's, for self, child, orphan and 1.
+// /proc/N/stat: pid, comm, state, ppid, pgrp, session, tty and thread count are the view's, for self, child, orphan
+// and 1.
 #include "guest.h"
 
 static void* idle(void* argument) {

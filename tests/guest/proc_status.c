@@ -26,7 +26,10 @@ int main(void) {
   pid_t tid = (pid_t)gate_receive(&up);
   char path[64], text[8192];
   for (int way = 0; way < 3; ++way) {
-    snprintf(path, sizeof path, way == 0 ? "/proc/%d/status" : way == 1 ? "/proc/self/task/%d/status" : "/proc/%d/status",
+    snprintf(path, sizeof path,
+             way == 0   ? "/proc/%d/status"
+             : way == 1 ? "/proc/self/task/%d/status"
+                        : "/proc/%d/status",
              way == 0 ? getpid() : tid);
     CHECK(read_file(path, text, sizeof text) > 0);
     expect_one(text, "Tgid", getpid());

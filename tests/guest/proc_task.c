@@ -12,7 +12,9 @@ static void* run(void* unused) {
   return unused;
 }
 
-static int compare(const void* left, const void* right) { return *(const int*)left - *(const int*)right; }
+static int compare(const void* left, const void* right) {
+  return *(const int*)left - *(const int*)right;
+}
 
 static void expect(const char* path, const int* sorted, int count) {
   DIR* directory = opendir(path);

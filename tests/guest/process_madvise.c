@@ -1,4 +1,5 @@
-// Calls that name another process's memory: process_madvise by pidfd, move_pages and migrate_pages by pid, get_robust_list.
+// Calls that name another process's memory: process_madvise by pidfd, move_pages and migrate_pages by pid,
+// get_robust_list.
 #include <sys/mman.h>
 #include <sys/uio.h>
 

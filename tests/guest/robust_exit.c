@@ -1,4 +1,5 @@
-// A robust mutex whose owner thread ends without unlocking: EOWNERDEAD to the next, waiting or trying, until consistent.
+// A robust mutex whose owner thread ends without unlocking: EOWNERDEAD to the next, waiting or trying, until
+// consistent.
 #include "guest.h"
 
 static pthread_mutex_t mutex, second;

@@ -1,4 +1,5 @@
-// set_robust_list and get_robust_list by pid, the raw list walked at an exit: waiters bit, owner-died bit, pending entry.
+// set_robust_list and get_robust_list by pid, the raw list walked at an exit: waiters bit, owner-died bit, pending
+// entry.
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/mman.h>

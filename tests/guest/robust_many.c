@@ -1,5 +1,5 @@
-// Processes killed at random moments while they lock and unlock a shared robust mutex: it is never lost, the counter that
-// it guards never torn.
+// Processes killed at random moments while they lock and unlock a shared robust mutex: it is never lost, the counter
+// that it guards never torn.
 #include <sys/mman.h>
 
 #include "guest.h"

@@ -18,9 +18,10 @@ int main(void) {
   for (int round = 0; round < 10; ++round) {
     pid_t child = guest_fork();
     if (child == 0) {
-      static const int allowed[] = {SYS_read,   SYS_write,        SYS_exit_group,  SYS_getpid, SYS_gettid, SYS_kill,
-                                    SYS_fork,   SYS_wait4,        SYS_rt_sigreturn, SYS_getppid, SYS_openat, SYS_close,
-                                    SYS_tgkill, SYS_restart_syscall, SYS_signalfd4, SYS_rt_sigprocmask};
+      static const int allowed[] = {SYS_read,          SYS_write, SYS_exit_group, SYS_getpid,          SYS_gettid,
+                                    SYS_kill,          SYS_fork,  SYS_wait4,      SYS_rt_sigreturn,    SYS_getppid,
+                                    SYS_openat,        SYS_close, SYS_tgkill,     SYS_restart_syscall, SYS_signalfd4,
+                                    SYS_rt_sigprocmask};
       enum { kCount = sizeof allowed / sizeof allowed[0] };
       struct sock_filter code[kCount * 2 + 2];
       int used = 0;

@@ -1,5 +1,5 @@
-// Filters that judge arguments: what they see are the program's own ones, pids and flags as it passed them, once. And an exec
-// behind a filter that refuses writable code: the new program is as complete as any.
+// Filters that judge arguments: what they see are the program's own ones, pids and flags as it passed them, once. And
+// an exec behind a filter that refuses writable code: the new program is as complete as any.
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -14,12 +14,12 @@ enum { kLow = 0, kHigh = 4 };
 #define ANY_BIT(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (value), (yes), (no))
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
 
-#define INSTALL(...)                                                                             \
-  do {                                                                                           \
-    struct sock_filter code_[] = {__VA_ARGS__};                                                  \
-    struct sock_fprog program_ = {.len = sizeof code_ / sizeof code_[0], .filter = code_};       \
-    SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));                                                 \
-    SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program_));                                  \
+#define INSTALL(...)                                                                       \
+  do {                                                                                     \
+    struct sock_filter code_[] = {__VA_ARGS__};                                            \
+    struct sock_fprog program_ = {.len = sizeof code_ / sizeof code_[0], .filter = code_}; \
+    SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));                                           \
+    SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program_));                            \
   } while (0)
 
 static struct gate up, down;

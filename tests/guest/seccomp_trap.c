@@ -1,4 +1,5 @@
-// SECCOMP_RET_TRAP: the handler finds number, address, architecture and data, emulates the call, and its result is seen.
+// SECCOMP_RET_TRAP: the handler finds number, address, architecture and data, emulates the call, and its result is
+// seen.
 #include <ucontext.h>
 
 #include "filter.h"
@@ -28,7 +29,8 @@ int main(void) {
   guest_begin();
   guest_handle(SIGSYS, handler, 0);
   // Answered, rewritten, allowed and denied ones alike.
-  const int numbers[] = {SYS_getpid, SYS_openat, SYS_kill, SYS_wait4, SYS_dup, SYS_ptrace, SYS_execve, SYS_uname, SYS_mkdir};
+  const int numbers[] = {SYS_getpid, SYS_openat, SYS_kill,  SYS_wait4, SYS_dup,
+                         SYS_ptrace, SYS_execve, SYS_uname, SYS_mkdir};
   for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; ++i) {
     pid_t child = guest_fork();
     if (child == 0) {

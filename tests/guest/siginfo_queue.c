@@ -1,5 +1,5 @@
-// sigqueue, rt_sigqueueinfo, rt_tgsigqueueinfo and pidfd_send_signal: value, code and pid arrive; real-time signals queue
-// in order.
+// sigqueue, rt_sigqueueinfo, rt_tgsigqueueinfo and pidfd_send_signal: value, code and pid arrive; real-time signals
+// queue in order.
 #include "guest.h"
 
 static siginfo_t next(int signal) {

@@ -1,5 +1,5 @@
-// A signalfd that is inherited, passed over a socket and kept over an exec still gives the reader's own signals with the
-// virtual sender; a blocking read of it is woken.
+// A signalfd that is inherited, passed over a socket and kept over an exec still gives the reader's own signals with
+// the virtual sender; a blocking read of it is woken.
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
@@ -54,7 +54,8 @@ int main(int argc, char** argv) {
   if (child == 0) {
     char byte, control[CMSG_SPACE(sizeof(int))];
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     CHECK_EQ(recvmsg(pair[1], &message, 0), 1);
     int got;
     memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof got);

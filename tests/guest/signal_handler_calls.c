@@ -1,4 +1,5 @@
-// What a handler may do in the midst of interposed calls: fork, wait, kill, exec in a child, jump out, use another stack.
+// What a handler may do in the midst of interposed calls: fork, wait, kill, exec in a child, jump out, use another
+// stack.
 #include <setjmp.h>
 
 #include "guest.h"

@@ -1,4 +1,5 @@
-// sigsuspend, ppoll, pselect and epoll_pwait: the mask changes with the call, the handler sees the sender, EINTR follows.
+// sigsuspend, ppoll, pselect and epoll_pwait: the mask changes with the call, the handler sees the sender, EINTR
+// follows.
 #include <sys/epoll.h>
 #include <sys/select.h>
 

@@ -15,7 +15,21 @@ static void handler(int signal, siginfo_t* info, void* context) {
   hits = hits + 1;
 }
 
-enum way { kWait, kWaitid, kRead, kFlock, kLock, kNanosleep, kPoll, kEpoll, kPause, kSigtimedwait, kFutex, kFifo, kWays };
+enum way {
+  kWait,
+  kWaitid,
+  kRead,
+  kFlock,
+  kLock,
+  kNanosleep,
+  kPoll,
+  kEpoll,
+  kPause,
+  kSigtimedwait,
+  kFutex,
+  kFifo,
+  kWays
+};
 
 // True when the call ended with EINTR; false when it went on until the helper released it.
 static bool block(enum way way, pid_t child) {

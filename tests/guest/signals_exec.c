@@ -4,7 +4,8 @@
 int main(int argc, char** argv) {
   guest_begin();
   int done = argc > 1 ? atoi(argv[1]) : 0;
-  // A tick between the exec and this point would have ended the process: handlers do not survive an exec, timers neither.
+  // A tick between the exec and this point would have ended the process: handlers do not survive an exec, timers
+  // neither.
   if (done == 150) {
     return guest_pass();
   }

@@ -1,5 +1,5 @@
-// A 1 kHz timer with SA_RESTART while children are forked, vforked, executed and waited for: all of them, once, with the
-// right status.
+// A 1 kHz timer with SA_RESTART while children are forked, vforked, executed and waited for: all of them, once, with
+// the right status.
 #include <spawn.h>
 
 #include "storm.h"

@@ -1,4 +1,5 @@
-// A receive with credentials that blocks until the sender comes, in several threads at once, and one interrupted by a signal.
+// A receive with credentials that blocks until the sender comes, in several threads at once, and one interrupted by a
+// signal.
 #include "creds.h"
 
 enum { kThreads = 4 };

@@ -13,7 +13,8 @@ int main(void) {
   }
   gate_wait(&up);
   const int stops[] = {SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
-  // SIGTSTP and its like do nothing to an orphaned process group, so the child gets a group whose parent is in the session.
+  // SIGTSTP and its like do nothing to an orphaned process group, so the child gets a group whose parent is in the
+  // session.
   SYS(setpgid(child, child));
   for (int i = 0; i < 4; ++i) {
     siginfo_t info = {0};

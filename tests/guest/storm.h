@@ -1,5 +1,5 @@
-// A timer that fires a thousand times a second at the process, with a handler, while the guest hammers calls: none of them
-// may fail or lose its result by that, beyond what the kernel does natively.
+// A timer that fires a thousand times a second at the process, with a handler, while the guest hammers calls: none of
+// them may fail or lose its result by that, beyond what the kernel does natively.
 #pragma once
 #include <sys/time.h>
 

@@ -15,7 +15,9 @@ static void* run(void* argument) {
   return NULL;
 }
 
-static int compare(const void* left, const void* right) { return *(const pid_t*)left - *(const pid_t*)right; }
+static int compare(const void* left, const void* right) {
+  return *(const pid_t*)left - *(const pid_t*)right;
+}
 
 int main(void) {
   guest_begin();

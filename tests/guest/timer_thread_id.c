@@ -34,8 +34,7 @@ int main(void) {
   for (int i = 0; i < 3; ++i) {
     threads[i] = guest_thread(run, NULL);
     pid_t tid = (pid_t)gate_receive(&up);
-    struct sigevent event = {
-        .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_int = 31};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_int = 31};
     event.sigev_notify_thread_id = tid;
     timer_t timer;
     SYS(timer_create(CLOCK_MONOTONIC, &event, &timer));

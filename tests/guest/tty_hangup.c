@@ -1,5 +1,5 @@
-// The session leader's exit and the terminal's hangup: SIGHUP to the foreground group, SIGHUP and SIGCONT to the leader,
-// EIO on the terminal afterwards.
+// The session leader's exit and the terminal's hangup: SIGHUP to the foreground group, SIGHUP and SIGCONT to the
+// leader, EIO on the terminal afterwards.
 #include "tty.h"
 
 static struct gate hit;

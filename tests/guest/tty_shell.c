@@ -23,7 +23,9 @@ static void expect(const char* text) {
   }
 }
 
-static void type(const char* text) { CHECK_EQ(write(master, text, strlen(text)), strlen(text)); }
+static void type(const char* text) {
+  CHECK_EQ(write(master, text, strlen(text)), strlen(text));
+}
 
 int main(void) {
   guest_begin();

@@ -1,7 +1,9 @@
 // clock_gettime, gettimeofday, time and getcpu through the vDSO, through the C library and by raw calls tell one time.
 #include "vdso.h"
 
-static int64_t nanoseconds(const struct timespec* time) { return time->tv_sec * 1000000000ll + time->tv_nsec; }
+static int64_t nanoseconds(const struct timespec* time) {
+  return time->tv_sec * 1000000000ll + time->tv_nsec;
+}
 
 int main(void) {
   guest_begin();
@@ -17,9 +19,9 @@ int main(void) {
   *(void**)&cpu = vdso_find("__vdso_getcpu", "LINUX_2.6");
   CHECK(gettime && getres && timeofday && seconds && cpu);
 
-  const clockid_t clocks[] = {CLOCK_REALTIME,        CLOCK_MONOTONIC,        CLOCK_REALTIME_COARSE,
-                              CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,         CLOCK_MONOTONIC_RAW,
-                              CLOCK_TAI,             CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+  const clockid_t clocks[] = {
+      CLOCK_REALTIME,      CLOCK_MONOTONIC, CLOCK_REALTIME_COARSE,    CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,
+      CLOCK_MONOTONIC_RAW, CLOCK_TAI,       CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
   for (unsigned i = 0; i < sizeof clocks / sizeof clocks[0]; ++i) {
     for (int round = 0; round < 50; ++round) {
       struct timespec first, vdso, library, last;

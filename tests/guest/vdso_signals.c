@@ -1,4 +1,5 @@
-// A profiling timer interrupts the vDSO's functions at every instruction sooner or later; they return right all the same.
+// A profiling timer interrupts the vDSO's functions at every instruction sooner or later; they return right all the
+// same.
 #include "storm.h"
 
 int main(void) {

@@ -11,7 +11,8 @@ static void* run(void* unused) {
     if (now < before) {
       FAIL("CLOCK_MONOTONIC ran from %llu back to %llu", (unsigned long long)before, (unsigned long long)now);
     }
-    while (before < now && !__atomic_compare_exchange_n(&latest, &before, now, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    while (before < now &&
+           !__atomic_compare_exchange_n(&latest, &before, now, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
     }
     if (i % 1000 == 0) {
       getppid();

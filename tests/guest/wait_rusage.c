@@ -20,7 +20,8 @@ static pid_t busy(void) {
 }
 
 static long micros(const struct rusage* usage) {
-  return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 + usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
+  return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 + usage->ru_utime.tv_usec +
+         usage->ru_stime.tv_usec;
 }
 
 int main(void) {

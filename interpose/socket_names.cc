@@ -1,0 +1,84 @@
+#include "interpose/socket_names.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+
+namespace beam::interpose {
+
+Result<std::unique_ptr<SocketNames>> SocketNames::create(const std::string& place) {
+  std::string directory;
+  for (const std::string& base :
+       {place, std::string(std::getenv("XDG_RUNTIME_DIR") != nullptr ? std::getenv("XDG_RUNTIME_DIR") : ""),
+        std::string("/tmp")}) {
+    directory = base + "/beam-u.XXXXXX";
+    if (!base.empty() && directory.size() + 24 < sizeof sockaddr_un{}.sun_path &&
+        ::mkdtemp(directory.data()) != nullptr) {
+      return std::unique_ptr<SocketNames>(new SocketNames(directory));
+    }
+  }
+  return Error::from_errno("make a directory for socket names").remedy("XDG_RUNTIME_DIR should be a short path");
+}
+
+SocketNames::~SocketNames() {
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+// The kernel keeps the path that a socket was bound by, word for word. A link that is gone at once makes it a short one
+// of its own.
+int SocketNames::bind(int socket, int directory, const char* name, const std::string& shown) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string link;
+  {
+    const std::lock_guard lock(mutex_);
+    link = directory_ + "/" + std::to_string(++counter_);
+  }
+  if (::symlink(("/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(directory)).c_str(), link.c_str()) !=
+      0) {
+    return errno;
+  }
+  std::string path = link + "/" + name;
+  int error = 0;
+  if (path.size() >= sizeof address.sun_path) {
+    error = ENAMETOOLONG;
+  } else {
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+    error = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), length) == 0 ? 0 : errno;
+  }
+  ::unlink(link.c_str());
+  if (error == 0) {
+    const std::lock_guard lock(mutex_);
+    shown_[path] = shown;
+  }
+  return error;
+}
+
+std::optional<std::string> SocketNames::shown(const std::string& bound) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = shown_.find(bound);
+  return found != shown_.end() ? std::optional(found->second) : std::nullopt;
+}
+
+std::unique_ptr<SocketNames::Alias> SocketNames::alias(const std::string& target) {
+  std::string link;
+  {
+    const std::lock_guard lock(mutex_);
+    link = directory_ + "/" + std::to_string(++counter_);
+  }
+  return ::symlink(target.c_str(), link.c_str()) == 0 ? std::make_unique<Alias>(link) : nullptr;
+}
+
+SocketNames::Alias::~Alias() {
+  ::unlink(path_.c_str());
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,429 @@
+// Process ids that go over sockets (unix(7)): SO_PEERCRED, and SCM_CREDENTIALS in messages. Which messages are looked
+// at is said in message_traps.h; what goes without control data passes even then.
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "interpose/agent/layout.h"
+#include "interpose/message_traps.h"
+#include "interpose/shared.h"
+#include "interpose/stacked_filter.h"
+#include "interpose/syscall_table.h"
+#include "interpose/tracer.h"
+
+namespace beam::interpose {
+namespace {
+
+// --- which processes are looked at ---
+
+struct StackTraps : CallInProgress {
+  unsigned traps = 0;
+  void at_exit(ExitCall& call) override {
+    Process& process = *call.task().process;
+    const unsigned missing = traps & ~process.message_traps.load();
+    if (missing != 0 && stack_filter_somehow(call.task(), call.tracee(), message_filter(missing),
+                                             "messages with credentials carry host ids")) {
+      process.message_traps |= missing;
+    }
+  }
+};
+
+Rewrite with_traps(const RewriteCall& call, unsigned traps) {
+  if ((traps & ~call.task().process->message_traps.load()) == 0) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<StackTraps>();
+  progress->traps = traps;
+  return Rewrite::until_exit(std::move(progress));
+}
+
+Answer made_socket(const AnswerCall& call) {
+  return (call.caller.process->message_traps.load() & kTrapSends) != 0 ? Answer::pass() : Answer::escalate();
+}
+
+BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}}), int family, int type, int protocol) {
+  (void)family, (void)type, (void)protocol;
+  return made_socket(call);
+}
+BEAM_ESCALATED(socket, int, int, int) {
+  return with_traps(call, kTrapSends);
+}
+
+BEAM_SYSCALL_WHEN(socketpair, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}}), int family, int type, int protocol,
+                  RemotePtr<int> pair) {
+  (void)family, (void)type, (void)protocol, (void)pair;
+  return made_socket(call);
+}
+BEAM_ESCALATED(socketpair, int, int, int, RemotePtr<int>) {
+  return with_traps(call, kTrapSends);
+}
+
+// The program makes its call again, once the event thread has done what was posted meanwhile.
+struct MakeAgain : CallInProgress {
+  long call_number = -1;
+  void at_exit(ExitCall& call) override {
+    user_regs_struct* regs = call.tracee().regs();
+    if (regs != nullptr) {
+      constexpr std::uint64_t kSyscallInstruction = 2;  // bytes
+      regs->rip -= kSyscallInstruction;
+      regs->rax = static_cast<std::uint64_t>(call_number);
+      regs->orig_rax = ~0ULL;
+      call.tracee().set_regs_changed();
+    }
+    call.tracer().post([](Tracer& tracer) { trap_all_receives(tracer); });
+  }
+};
+
+constexpr unsigned kBoth = kTrapSends | kTrapReceives;
+
+BEAM_SYSCALL_WHEN(setsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PASSCRED)}}), GuestFd fd,
+                  int level, int option, RemotePtr<void> value, std::uint64_t size) {
+  (void)fd, (void)level, (void)option, (void)value, (void)size;
+  return (call.caller.process->message_traps.load() & kBoth) == kBoth ? Answer::pass() : Answer::escalate();
+}
+
+BEAM_ESCALATED(setsockopt, GuestFd, int, int, RemotePtr<void>, std::uint64_t) {
+  if ((call.shared().message_traps.load() & kTrapReceives) != 0) {
+    return with_traps(call, kBoth);
+  }
+  user_regs_struct* regs = call.tracee().regs();
+  if (regs == nullptr) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<MakeAgain>();
+  progress->call_number = SYS_setsockopt;
+  regs->orig_rax = ~0ULL;
+  call.tracee().set_regs_changed();
+  call.task().escalated.store(-1, std::memory_order_release);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- control data ---
+
+// Calls `each` with every SCM_CREDENTIALS in control data: the place of its pid, as far as that is there.
+template <typename Each>
+void for_credentials(std::span<const std::byte> control, Each each) {
+  std::size_t at = 0;
+  while (at + sizeof(cmsghdr) <= control.size()) {
+    cmsghdr header{};
+    std::memcpy(&header, control.data() + at, sizeof header);
+    if (header.cmsg_len < sizeof header) {
+      return;
+    }
+    const std::size_t pid = at + CMSG_LEN(0) + offsetof(ucred, pid);
+    if (header.cmsg_level == SOL_SOCKET && header.cmsg_type == SCM_CREDENTIALS &&
+        header.cmsg_len >= CMSG_LEN(sizeof(pid_t)) && pid + sizeof(pid_t) <= control.size()) {
+      each(pid);
+    }
+    if (header.cmsg_len > control.size() - at) {
+      return;
+    }
+    at += CMSG_ALIGN(header.cmsg_len);
+  }
+}
+
+// --- receiving ---
+
+// Where a message's control data goes, as the program asked: it may change its header while it waits.
+struct ControlBuffer {
+  std::uint64_t header = 0;
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+
+void translate_received(const ExitCall& call, const ControlBuffer& buffer) {
+  std::uint64_t size = 0;
+  if (buffer.size == 0 ||
+      call.memory().read(buffer.header + offsetof(msghdr, msg_controllen), &size, sizeof size) != 0) {
+    return;
+  }
+  std::vector<std::byte> control(std::min(size, buffer.size));
+  if (control.empty() || call.memory().read(buffer.address, control.data(), control.size()) != 0) {
+    return;
+  }
+  for_credentials(control, [&](std::size_t at) {
+    pid_t host = 0;
+    std::memcpy(&host, control.data() + at, sizeof host);
+    const pid_t shown = call.shared().pids.to_virtual(HostPid(host)).value();
+    (void)call.memory().write(buffer.address + at, &shown, sizeof shown);
+  });
+}
+
+struct Receive : CallInProgress {
+  std::vector<ControlBuffer> buffers;
+  bool many = false;
+  void at_exit(ExitCall& call) override {
+    if (call.result() < 0) {
+      return;
+    }
+    const std::size_t got = many ? static_cast<std::size_t>(call.result()) : 1;
+    for (std::size_t i = 0; i < got && i < buffers.size(); ++i) {
+      translate_received(call, buffers[i]);
+    }
+  }
+};
+
+constexpr std::size_t kMostControl = 1 << 20;  // far above any net.core.optmem_max
+constexpr unsigned kMostMessages = 1024;       // UIO_MAXIOV, linux/uio.h
+
+bool carries_credentials(const RewriteCall& call, int fd) {
+  int error = 0;
+  const UniqueFd copy = copy_descriptor(call.task().tid, *call.task().process, fd, error);
+  int family = 0;
+  socklen_t size = sizeof family;
+  return copy && ::getsockopt(copy.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 &&
+         (family == AF_UNIX || family == AF_NETLINK);
+}
+
+std::optional<ControlBuffer> control_buffer(const GuestMemory& memory, std::uint64_t address) {
+  msghdr header{};
+  if (memory.read(address, &header, sizeof header) != 0) {
+    return std::nullopt;
+  }
+  return ControlBuffer{
+      address, reinterpret_cast<std::uint64_t>(header.msg_control),
+      header.msg_control == nullptr ? 0 : std::min<std::uint64_t>(header.msg_controllen, kMostControl)};
+}
+
+BEAM_ESCALATED(recvmsg, GuestFd fd, RemotePtr<msghdr> message, int flags) {
+  (void)flags;
+  const auto buffer = control_buffer(call.memory(), message.address());
+  if (!buffer || buffer->size == 0 || !carries_credentials(call, fd.value())) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<Receive>();
+  progress->buffers.push_back(*buffer);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+BEAM_ESCALATED(recvmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count, int flags,
+               RemotePtr<timespec> timeout) {
+  (void)flags, (void)timeout;
+  if (!carries_credentials(call, fd.value())) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<Receive>();
+  progress->many = true;
+  bool any = false;
+  for (unsigned i = 0; i < std::min<unsigned>(count, kMostMessages); ++i) {
+    const auto buffer = control_buffer(call.memory(), messages.address() + i * sizeof(mmsghdr));
+    if (!buffer) {
+      break;
+    }
+    any = any || buffer->size != 0;
+    progress->buffers.push_back(*buffer);
+  }
+  return any ? Rewrite::until_exit(std::move(progress)) : Rewrite::pass();
+}
+
+// --- sending ---
+
+// A message whose header and control data have been copied, with host ids in its credentials.
+struct SentMessage {
+  msghdr header{};
+  std::vector<std::byte> control;
+  bool credentials = false;
+};
+
+SentMessage read_message(const ns::PidSpace& pids, const GuestMemory& memory, std::uint64_t address) {
+  SentMessage message;
+  if (memory.read(address, &message.header, sizeof message.header) != 0 || message.header.msg_control == nullptr ||
+      message.header.msg_controllen > kMostControl) {
+    return message;  // for the kernel to refuse
+  }
+  message.control.resize(message.header.msg_controllen);
+  if (message.control.empty() || memory.read(reinterpret_cast<std::uint64_t>(message.header.msg_control),
+                                             message.control.data(), message.control.size()) != 0) {
+    return message;
+  }
+  for_credentials(message.control, [&](std::size_t at) {
+    pid_t shown = 0;
+    std::memcpy(&shown, message.control.data() + at, sizeof shown);
+    if (shown != 0) {
+      const HostPid host = pids.to_host(VirtualPid(shown));
+      const pid_t named = host == HostPid() ? INT_MAX : host.value();  // nobody's
+      std::memcpy(message.control.data() + at, &named, sizeof named);
+    }
+    message.credentials = true;
+  });
+  return message;
+}
+
+// As it lies in the agent's slots: the header, then the control data.
+std::vector<std::byte> packed(SentMessage& message, std::uint64_t place) {
+  message.header.msg_control = reinterpret_cast<void*>(place + sizeof message.header);  // NOLINT: the program's address
+  std::vector<std::byte> bytes(sizeof message.header + message.control.size());
+  std::memcpy(bytes.data(), &message.header, sizeof message.header);
+  std::memcpy(bytes.data() + sizeof message.header, message.control.data(), message.control.size());
+  return bytes;
+}
+
+struct SendOne : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
+
+BEAM_ESCALATED(sendmsg, GuestFd fd, RemotePtr<msghdr> address, int flags) {
+  (void)fd, (void)flags;
+  SentMessage message = read_message(call.shared().pids, call.memory(), address.address());
+  if (!message.credentials) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<SendOne>();
+  const std::uint64_t place = call.put(*progress, packed(message, 0).data(), sizeof(msghdr) + message.control.size());
+  if (place == 0) {
+    return Rewrite::error(ENOMEM);
+  }
+  const auto bytes = packed(message, place);
+  if (call.memory().write_forced(place, bytes.data(), bytes.size()) != 0) {
+    call.tracer().release_slots(call.task(), progress->slots);
+    return Rewrite::error(ENOMEM);
+  }
+  call.set_arg(*progress, 1, place);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// sendmmsg(2) writes into its array how much of each message went out, so the array can't be a copy in the agent's
+// pages, which the program, and so the kernel for it, can't write. The first message goes out as a sendmsg(2), which
+// may block; the others follow at its exit, and the first that would have to wait ends the call early, as the man page
+// allows.
+struct SendMany : CallInProgress {
+  GuestFd fd;
+  std::uint64_t array = 0;
+  unsigned count = 0;
+  std::uint64_t flags = 0;
+  std::uint64_t place = 0;
+  std::size_t room = 0;
+
+  void at_restart(ExitCall& call) override { put_number_back(call); }
+  void at_exit(ExitCall& call) override {
+    put_number_back(call);
+    if (call.result() < 0) {
+      return;
+    }
+    unsigned sent = 0;
+    for (std::int64_t result = call.result(); result >= 0;) {
+      const auto length = static_cast<unsigned>(result);
+      if (call.memory().write(array + sent * sizeof(mmsghdr) + offsetof(mmsghdr, msg_len), &length, sizeof length) !=
+          0) {
+        break;
+      }
+      if (++sent == count) {
+        break;
+      }
+      result = send_next(call, sent);
+    }
+    call.set_result(sent == 0 ? -EFAULT : static_cast<std::int64_t>(sent));
+  }
+
+ private:
+  static void put_number_back(ExitCall& call) {
+    if (user_regs_struct* regs = call.tracee().regs()) {
+      regs->orig_rax = SYS_sendmmsg;
+      call.tracee().set_regs_changed();
+    }
+  }
+  std::int64_t send_next(ExitCall& call, unsigned index) {
+    const std::uint64_t original = array + index * sizeof(mmsghdr);
+    SentMessage message = read_message(call.shared().pids, call.memory(), original);
+    std::uint64_t from = original;
+    if (message.credentials) {
+      const auto bytes = packed(message, place);
+      // The slots of this call are still nobody else's: the event thread is here.
+      if (bytes.size() > room || call.memory().write_forced(place, bytes.data(), bytes.size()) != 0) {
+        return -ENOMEM;
+      }
+      from = place;
+    }
+    const auto result = call.tracee().inject(
+        BEAM_AGENT_GADGET, SYS_sendmsg, {static_cast<std::uint64_t>(fd.value()), from, flags | MSG_DONTWAIT, 0, 0, 0});
+    return result.ok() ? *result : -ESRCH;
+  }
+};
+
+BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count, int flags) {
+  count = std::min<unsigned>(count, kMostMessages);
+  std::vector<std::byte> first;
+  std::size_t room = 0;
+  unsigned plain = 0;  // messages without credentials that come before the first with them
+  for (unsigned i = 0; i < count; ++i) {
+    SentMessage message = read_message(call.shared().pids, call.memory(), messages.address() + i * sizeof(mmsghdr));
+    if (message.credentials) {
+      room = std::max(room, sizeof(msghdr) + message.control.size());
+    } else if (room == 0) {
+      ++plain;
+    }
+  }
+  if (room == 0) {
+    return Rewrite::pass();
+  }
+  if (plain != 0) {
+    // These the kernel sends as they are; the program comes back with the rest.
+    auto progress = std::make_unique<SendOne>();
+    call.set_arg(*progress, 2, plain);
+    return Rewrite::until_exit(std::move(progress));
+  }
+  auto progress = std::make_unique<SendMany>();
+  SentMessage message = read_message(call.shared().pids, call.memory(), messages.address());
+  std::vector<std::byte> bytes = packed(message, 0);
+  bytes.resize(room);
+  progress->place = call.put(*progress, bytes.data(), bytes.size());
+  user_regs_struct* regs = call.tracee().regs();
+  if (progress->place == 0 || regs == nullptr) {
+    return Rewrite::error(ENOMEM);
+  }
+  bytes = packed(message, progress->place);
+  if (call.memory().write_forced(progress->place, bytes.data(), bytes.size()) != 0) {
+    call.tracer().release_slots(call.task(), progress->slots);
+    return Rewrite::error(ENOMEM);
+  }
+  progress->fd = fd;
+  progress->array = messages.address();
+  progress->count = count;
+  progress->flags = static_cast<std::uint64_t>(static_cast<unsigned>(flags));
+  progress->room = room;
+  regs->orig_rax = SYS_sendmsg;
+  call.set_arg(*progress, 1, progress->place);
+  call.set_arg(*progress, 2, progress->flags);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// --- credentials of a connection's peer ---
+
+BEAM_SYSCALL_WHEN(getsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PEERCRED)}}), GuestFd fd,
+                  int level, int option, RemotePtr<void> value, RemotePtr<socklen_t> length) {
+  (void)level, (void)option;
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  if (!copy) {
+    return Answer::error(-error);
+  }
+  socklen_t size = 0;
+  if (call.memory().read(length, size) != 0) {
+    return Answer::error(EFAULT);
+  }
+  if (static_cast<int>(size) < 0) {
+    return Answer::error(EINVAL);
+  }
+  ucred peer{};
+  socklen_t got = sizeof peer;
+  if (::getsockopt(copy.get(), SOL_SOCKET, SO_PEERCRED, &peer, &got) != 0) {
+    return Answer::error(errno);
+  }
+  peer.pid = call.shared.pids.to_virtual(HostPid(peer.pid)).value();
+  got = std::min(size, got);
+  if (call.memory().write(value.address(), &peer, got) != 0 || call.memory().write(length, got) != 0) {
+    return Answer::error(EFAULT);
+  }
+  return Answer::result(0);
+}
+
+}  // namespace
+}  // namespace beam::interpose

@@ -1,0 +1,45 @@
+// Files of the workstation and of a private layer, by a directory's descriptor and a path that may not have a symbolic
+// link in it: what is opened lies where its path says. The primitives that the mount view is made of.
+//
+// Functions return 0 or an errno value, and own nothing.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace beam::rootfs {
+
+// "" is the directory itself. ELOOP when a component is a symbolic link; the last one may be with O_PATH. Paths longer
+// than PATH_MAX are walked in parts.
+[[nodiscard]] int open_beneath(int directory, std::string_view path, int flags, mode_t mode, UniqueFd& fd);
+// The target of the link that an O_PATH descriptor stands for.
+[[nodiscard]] int read_link_of(int fd, std::string& target);
+// A path by which this process finds what the descriptor stands for.
+[[nodiscard]] std::string descriptor_path(int fd);
+[[nodiscard]] std::string join_path(std::string_view directory, std::string_view rest);
+
+// Whom the kernel takes this thread for where files are concerned (setfsuid(2)).
+[[nodiscard]] uid_t acting_uid();
+
+struct DirectoryEntry {
+  std::string name;
+  unsigned char type;  // DT_*, never DT_UNKNOWN
+};
+// All but "." and "..". `directory` is left at its end.
+[[nodiscard]] int read_directory(int directory, std::vector<DirectoryEntry>& entries);
+[[nodiscard]] int has_entries(int directory, bool& some);
+
+// Copies what a copy-up keeps of a file. Holes stay holes, and blocks are shared where the file system can.
+[[nodiscard]] int copy_contents(int from, int to);
+// Owner, permissions, extended attributes and, at last, times. As an ordinary user, an owner that can't be given stays
+// out, and so do attributes that can't be set. `to` may be an O_PATH descriptor.
+[[nodiscard]] int copy_attributes(int from, int to, const struct stat& status);
+
+}  // namespace beam::rootfs
