@@ -105,6 +105,9 @@ class Faults(cli.Case):
                     with self.subTest(point=point, detach=detach, kill=kill):
                         result = self.beam("thaw", *detach, self.image, env=dict(self.env, BEAM_FAULT=f"{point}:1{kill}"))
                         self.assert_fault(result, 1 if detach else 125)
+                        # With a killed supervisor they die, which takes a moment.
+                        for pid in self.processes():
+                            cli.wait_for_exit(int(pid))
                         self.assertEqual(self.processes(), [])
                         # What a killed one was about to be has ended; otherwise all is as it was.
                         expected = "exited" if kill else state
