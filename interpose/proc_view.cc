@@ -13,6 +13,7 @@
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "rootfs/proc_entry.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 namespace {
@@ -261,6 +262,7 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
     if (const Task* task = shared_.tasks.find(id.host)) {
       process = task->process;
       stopped = task->state == RunState::kGroupStop;
+      facts.no_new_privs = task->no_new_privs;
       if (task->filters != nullptr) {
         facts.seccomp_mode = task->filters->strict ? SECCOMP_MODE_STRICT : SECCOMP_MODE_FILTER;
         facts.seccomp_filters = task->filters->strict ? 0 : static_cast<int>(task->filters->list.size());

@@ -158,6 +158,12 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   return id;
 }
 
+void Collector::before_end() const {
+  for (const auto& act : context_.at_end) {
+    act();
+  }
+}
+
 Result<> Collector::relate_objects() {
   context_.known = [this](dev_t device, ino_t inode) -> const std::vector<KnownFile>& {
     return known_files_[{device, inode}];

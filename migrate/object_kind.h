@@ -96,6 +96,7 @@ struct CollectContext {
   const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
   ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
+  bool ends = true;              // the sandbox ends with the freeze: what can be asked only once may be asked
   SharedParts parts;
 
   // While objects are related:
@@ -109,6 +110,9 @@ struct CollectContext {
   // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of
   // what is known of it comes from the description.
   std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
+
+  // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
+  std::vector<std::function<void()>> at_end;
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };

@@ -29,7 +29,17 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
     }
     return inodes_[index].get();
   };
+  context_.shared = &tracer_.shared();
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
+  for (const ProcessState& process : state_.processes) {
+    by_vpid_[process.vpid] = &process;
+    if (!process.adopted) {
+      children_[process.parent].push_back(&process);
+    }
+    if (!process.wait_status) {
+      by_space_[process.address_space].push_back(&process);
+    }
+  }
 }
 
 Restorer::~Restorer() {
@@ -41,6 +51,7 @@ Result<> Restorer::build() {
   BEAM_TRY(make_inodes());
   BEAM_TRY(make_objects(false));
   BEAM_TRY(open_mapped_files());
+  BEAM_TRY(make_sysv());
   BEAM_TRY(choose_vdso_place());
   if (fault_point("thaw.objects")) {
     return Error(EIO, "thaw: fault point");
@@ -57,9 +68,13 @@ Result<> Restorer::build() {
     }
     return success();
   };
+  // What processes share is there for all of them before the next step looks at it.
   BEAM_TRY(each(&Restorer::begin_fill));
   BEAM_TRY(make_objects(true));
   BEAM_TRY(each(&Restorer::fill));
+  BEAM_TRY(each(&Restorer::stop));
+  BEAM_TRY(each(&Restorer::start_timers));
+  BEAM_TRY(each(&Restorer::finish));
   BEAM_TRY(seal_inodes());
   // What is closed here would be seen by inotify once its watches are set.
   mapped_files_.clear();
@@ -69,6 +84,7 @@ Result<> Restorer::build() {
   BEAM_TRY(each(&Restorer::trap_signalfds));
   BEAM_TRY(each(&Restorer::set_locks));
   BEAM_TRY(set_owners());
+  BEAM_TRY(settle_sysv());
   if (fault_point("thaw.filled")) {
     return Error(EIO, "thaw: fault point");
   }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/fault.h"
+#include "interpose/message_traps.h"
 #include "interpose/tracer.h"
 #include "migrate/cpu.h"
 #include "migrate/restorer.h"
@@ -44,6 +45,7 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),
                                      state.clocks.boottime_ns - clock_ns(CLOCK_BOOTTIME)};
+    tracer.shared().message_traps = state.message_traps & (interpose::kTrapSends | interpose::kTrapReceives);
     Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
     result = restorer.build();
     if (result->ok()) {

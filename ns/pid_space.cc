@@ -67,7 +67,11 @@ VirtualPid PidSpace::to_virtual(HostPid host) const {
     return it->second;
   }
   const auto dead = dead_.find(host);
-  return dead == dead_.end() ? VirtualPid() : dead->second;
+  if (dead != dead_.end()) {
+    return dead->second;
+  }
+  const auto alias = aliases_.find(host);
+  return alias == aliases_.end() ? VirtualPid() : alias->second;
 }
 
 HostPid PidSpace::to_host(VirtualPid virtual_pid) const {
@@ -86,7 +90,13 @@ void PidSpace::set_last(VirtualPid last) {
   last_ = std::max(last_, last.value());
 }
 
+void PidSpace::alias(HostPid host, VirtualPid virtual_pid) {
+  const std::unique_lock lock(mutex_);
+  aliases_[host] = virtual_pid;
+}
+
 void PidSpace::drop(HostPid host) {
+  aliases_.erase(host);
   if (dead_.erase(host) != 0) {
     std::erase(dead_order_, host);
   }

@@ -30,6 +30,10 @@ class PidSpace {
   // The process has died but its id still names a group or a session: translated on, until the host id is used again.
   void retire(HostPid host);
 
+  // A host id that stood for a virtual one for a moment, and is gone (a thaw connects sockets in processes' names): records
+  // of it are translated until a task of the sandbox has that id.
+  void alias(HostPid host, VirtualPid virtual_pid);
+
   // 0 when unknown: outside the sandbox.
   [[nodiscard]] VirtualPid to_virtual(HostPid host) const;
   [[nodiscard]] HostPid to_host(VirtualPid virtual_pid) const;
@@ -50,6 +54,7 @@ class PidSpace {
   std::vector<HostPid> retired_;
   std::unordered_map<HostPid, VirtualPid> dead_;
   std::deque<HostPid> dead_order_;  // oldest first
+  std::unordered_map<HostPid, VirtualPid> aliases_;
   pid_t last_ = 0;
   pid_t limit_;
 };

@@ -58,6 +58,12 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
   if ((flags & O_PATH) != 0) {
     flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   }
+  if ((flags & O_CREAT) != 0 && where.path.ends_with('/')) {
+    const std::shared_lock lock(mutex_);
+    Parent parent;
+    const int error = find_parent(where, find_flags, parent);
+    return error != 0 ? (parent.in_proc ? EACCES : error) : EISDIR;
+  }
   const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
   if ((flags & O_NOFOLLOW) == 0 && !exclusive) {
     find_flags |= kFollow;
@@ -143,7 +149,7 @@ int View::open_for_change(const Where& where, int flags, mode_t mode, unsigned f
     }
     Parent parent;
     if (const int up = find_parent(at, find_flags, parent); up != 0) {
-      return up;
+      return parent.in_proc ? EACCES : up;
     }
     if (parent.slash || parent.name == "." || parent.name == ".." || parent.name == "/") {
       return EISDIR;

@@ -215,6 +215,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     }
     options.trace_fd = config_.trace_file.get();
   }
+  BEAM_TRY_ASSIGN(options.view, view_options());
   BEAM_TRY_ASSIGN(engine_, interpose::Engine::start(std::move(options), *this));
 
   interpose::SpawnRequest request;
@@ -233,6 +234,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     request.argv = record.command;
   } else {
     BEAM_TRY_ASSIGN(request.path, helper_path("beam-init"));
+    request.is_own = true;
     request.argv = {"beam-init"};
     if (config_.streams.foreground) {
       request.argv.emplace_back("--foreground");
@@ -266,6 +268,19 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     read_report();
   }
   return success();
+}
+
+Result<std::optional<rootfs::ViewOptions>> Supervisor::view_options() const {
+  if (!config_.mounts) {
+    return std::optional<rootfs::ViewOptions>();
+  }
+  rootfs::MountOptions mounts = *config_.mounts;
+  const std::string& socket = config_.record.socket;
+  mounts.own = {store_.home(), socket.substr(0, socket.rfind('/'))};
+  rootfs::ViewOptions view;
+  view.layer = store_.file(config_.record.name, kLayer);
+  BEAM_TRY_ASSIGN(view.mounts, rootfs::plan_mounts(mounts));
+  return std::optional(std::move(view));
 }
 
 void Supervisor::read_report() {

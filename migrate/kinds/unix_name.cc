@@ -1,0 +1,211 @@
+// Names of UNIX sockets: abstract ones, and files.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "migrate/kinds/unix_socket.h"
+#include "migrate/stand_in.h"
+
+namespace beam::migrate {
+namespace {
+
+std::string path_of(const std::vector<std::uint8_t>& address) {
+  constexpr std::size_t kPath = offsetof(sockaddr_un, sun_path);
+  if (address.size() <= kPath || address[kPath] == 0) {
+    return {};
+  }
+  const auto begin = address.begin() + kPath;
+  return {begin, std::find(begin, address.end(), 0)};
+}
+
+bool is_socket_file(int directory, const std::string& path, std::uint64_t file, mode_t& mode) {
+  struct stat info {};
+  if (::fstatat(directory, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(info.st_mode) ||
+      info.st_ino != file) {
+    return false;
+  }
+  mode = info.st_mode & 07777;
+  return true;
+}
+
+// Whether somebody is bound to the socket file.
+bool is_live(int directory, const std::string& path) {
+  const UniqueFd file(::openat(directory, path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file.get());
+  // A socket of another type answers EPROTOTYPE.
+  return file && probe &&
+         (::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 || errno != ECONNREFUSED);
+}
+
+std::string spare_name(const std::string& path) {
+  static std::atomic<unsigned> count{0};
+  return path + ".beam-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+}
+
+// Directories that are missing on the way to `path`, made for the moment of a bind.
+class MissingDirectories {
+ public:
+  MissingDirectories(int directory, const std::string& path) : directory_(directory) {
+    for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
+      const std::string part = path.substr(0, at);
+      if (::mkdirat(directory, part.c_str(), 0700) == 0) {
+        made_.push_back(part);
+      }
+    }
+  }
+  ~MissingDirectories() {
+    for (auto it = made_.rbegin(); it != made_.rend(); ++it) {
+      ::unlinkat(directory_, it->c_str(), AT_REMOVEDIR);
+    }
+  }
+  MissingDirectories(const MissingDirectories&) = delete;
+  MissingDirectories& operator=(const MissingDirectories&) = delete;
+
+ private:
+  int directory_;
+  std::vector<std::string> made_;
+};
+
+Result<> bind_there(int fd, const UnixName& name, int directory) {
+  const auto* address = reinterpret_cast<const sockaddr*>(name.address.data());
+  const auto size = static_cast<socklen_t>(name.address.size());
+  const std::string what = "bind the UNIX socket " + to_text(name);
+  if (directory == AT_FDCWD) {
+    return ::bind(fd, address, size) == 0 ? success() : Result<>(Error::from_errno(what));
+  }
+  return stand_in(nullptr, VirtualPid(), what,
+                  [&] { return ::fchdir(directory) != 0 || ::bind(fd, address, size) != 0 ? errno : 0; });
+}
+
+// A name whose file is gone again: bound, and unlinked, past whatever has the path now.
+Result<UniqueFd> bind_unlinked(int fd, const UnixName& name, int directory, const std::string& path) {
+  const MissingDirectories missing(directory, path);
+  const std::string aside = spare_name(path);
+  const bool moved = ::renameat(directory, path.c_str(), directory, aside.c_str()) == 0;
+  auto bound = bind_there(fd, name, directory);
+  UniqueFd file;
+  if (bound.ok()) {
+    file.reset(::openat(directory, path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    ::unlinkat(directory, path.c_str(), 0);
+  }
+  if (moved && ::renameat(directory, aside.c_str(), directory, path.c_str()) != 0) {
+    return Error::from_errno("move " + aside + " back to " + path);
+  }
+  BEAM_TRY(std::move(bound));
+  return file;
+}
+
+}  // namespace
+
+std::string to_text(const UnixName& name) {
+  const std::string path = path_of(name.address);
+  if (!path.empty()) {
+    return name.directory.empty() || path.front() == '/' ? path : name.directory + "/" + path;
+  }
+  constexpr std::size_t kPath = offsetof(sockaddr_un, sun_path);
+  std::string text = "@";
+  for (std::size_t i = kPath + 1; i < name.address.size(); ++i) {
+    text += name.address[i] >= ' ' && name.address[i] < 0x7f ? static_cast<char>(name.address[i]) : '?';
+  }
+  return text;
+}
+
+UnixName unix_name(const interpose::Shared& shared, int fd, bool of_peer, std::uint64_t file) {
+  UnixName name;
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  if ((of_peer ? ::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size)
+               : ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size)) != 0 ||
+      size <= offsetof(sockaddr_un, sun_path)) {
+    return name;
+  }
+  size = std::min<socklen_t>(size, sizeof address);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(&address);
+  name.address.assign(bytes, bytes + size);
+  const std::string path = path_of(name.address);
+  if (path.empty()) {
+    return name;
+  }
+  name.file = file;
+  mode_t mode = 0777;
+  if (path.front() == '/') {
+    name.unlinked = !is_socket_file(AT_FDCWD, path, file, mode);
+  } else {
+    // The kernel keeps what bind(2) was given; where that began, a process's directory may still show.
+    name.unlinked = true;
+    for (const auto& [host, process] : shared.tasks.processes()) {
+      const std::string cwd = "/proc/" + std::to_string(host.value()) + "/cwd";
+      if (is_socket_file(AT_FDCWD, cwd + "/" + path, file, mode)) {
+        std::error_code fault;
+        name.directory = std::filesystem::read_symlink(cwd, fault);
+        name.unlinked = false;
+        break;
+      }
+    }
+  }
+  name.mode = mode;
+  return name;
+}
+
+Result<UniqueFd> bind_unix_name(int fd, const UnixName& name) {
+  const std::string path = path_of(name.address);
+  if (name.address.size() < sizeof(sa_family_t) || name.address.size() > sizeof(sockaddr_un)) {
+    return Error(kDamaged, "the name of a UNIX socket");
+  }
+  if (path.empty()) {
+    BEAM_TRY(bind_there(fd, name, AT_FDCWD));
+    return UniqueFd();
+  }
+  UniqueFd directory;
+  std::string temporary;
+  if (path.front() != '/') {
+    std::string where = name.directory;
+    if (where.empty()) {
+      temporary = std::filesystem::temp_directory_path() / "beam-name-XXXXXX";
+      if (::mkdtemp(temporary.data()) == nullptr) {
+        return Error::from_errno("make a directory for the UNIX socket " + path);
+      }
+      where = temporary;
+    }
+    directory.reset(::open(where.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) {
+      return Error::from_errno("open " + where + ", where the UNIX socket " + path + " is");
+    }
+  }
+  const int base = directory ? directory.get() : AT_FDCWD;
+  if (name.unlinked) {
+    auto bound = bind_unlinked(fd, name, base, path);
+    if (!temporary.empty()) {
+      ::rmdir(temporary.c_str());
+    }
+    return bound;
+  }
+  struct stat info {};
+  if (::fstatat(base, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (!S_ISSOCK(info.st_mode) || is_live(base, path)) {
+      return Error(EADDRINUSE, "bind the UNIX socket " + to_text(name) + ", which something else has taken");
+    }
+    if (::unlinkat(base, path.c_str(), 0) != 0) {
+      return Error::from_errno("replace the UNIX socket " + to_text(name));
+    }
+  }
+  BEAM_TRY(bind_there(fd, name, base));
+  UniqueFd file(::openat(base, path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file || ::fchmodat(base, path.c_str(), name.mode & 07777, 0) != 0) {
+    return Error::from_errno("set the mode of the UNIX socket " + to_text(name));
+  }
+  return file;
+}
+
+}  // namespace beam::migrate
