@@ -13,6 +13,7 @@
 
 #include "interpose/agent/layout.h"
 #include "migrate/collector.h"
+#include "migrate/image_path.h"
 #include "migrate/kernel_structs.h"
 #include "migrate/memory_reader.h"
 
@@ -154,7 +155,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.backing = Backing::kFile;
   const auto [known, fresh] = mapped_files_.emplace(range.path, static_cast<std::uint32_t>(state_.mapped_files.size()));
   if (fresh) {
-    state_.mapped_files.push_back({range.path, static_cast<std::uint64_t>(info.st_size),
+    state_.mapped_files.push_back({to_image_path(sandbox_.shared(), range.path), static_cast<std::uint64_t>(info.st_size),
                                    info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec});
   }
   mapping.file = known->second;

@@ -19,8 +19,6 @@ namespace {
 // asm-generic/ioctls.h
 constexpr unsigned long kGetModes = 0x802C542A;  // TCGETS2
 constexpr unsigned long kSetModes = 0x402C542B;  // TCSETS2
-constexpr unsigned long kPacketMode = 0x5420;    // TIOCPKT
-constexpr unsigned long kGetPacketMode = 0x80045438;
 constexpr int kPatienceMs = 2000;
 
 // O_NONBLOCK on a description, as long as this lives.
@@ -137,8 +135,8 @@ Result<PtyContents> take_pty(int master, int slave) {
   if (::ioctl(slave, kGetModes, &modes) != 0) {
     return Error::from_errno("read the modes of a terminal");
   }
-  // What could not be put back is not taken: output that has been stopped (^S), or fills all there is room for. A byte more
-  // tells, and comes out last.
+  // What could not be put back is not taken: output that has been stopped (^S), or fills all there is room for. A byte
+  // more tells, and comes out last.
   BEAM_TRY(set_modes(slave, plain(modes, 0, 0)));
   const std::uint8_t probe = 'x';
   const bool flows = ::write(slave, &probe, 1) == 1;
@@ -147,16 +145,7 @@ Result<PtyContents> take_pty(int master, int slave) {
     return Error(kObstacle, "a terminal whose output has been stopped, or that is full");
   }
   const NonBlocking guard(master);
-  int packet = 0;
-  ::ioctl(master, kGetPacketMode, &packet);
-  if (packet != 0) {
-    const int off = 0;
-    ::ioctl(master, kPacketMode, &off);
-  }
   auto output = read_all(master);
-  if (packet != 0) {
-    ::ioctl(master, kPacketMode, &packet);
-  }
   if (!output.ok()) {
     return std::move(output).error();
   }

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "interpose/signalfd_traps.h"
+#include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/restorer.h"
 
@@ -113,7 +114,8 @@ Result<> Restorer::fill_descriptors(Remote& remote, const ProcessState& process)
 
 Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& process) {
   if (process.working_directory_deleted) {
-    BEAM_TRY_ASSIGN(const UniqueFd directory, nameless_directory(process.working_directory, 0755));
+    BEAM_TRY_ASSIGN(const UniqueFd directory,
+                    nameless_directory(from_image_path(tracer_.shared(), process.working_directory), 0755));
     std::vector<int> numbers;
     BEAM_TRY(hand_over(remote, {directory.get()}, numbers));
     const auto there = static_cast<std::uint64_t>(numbers.front());
@@ -121,7 +123,7 @@ Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& p
     BEAM_TRY(remote.call("close", SYS_close, there));
     return success();
   }
-  std::string path = process.working_directory;
+  std::string path = from_image_path(tracer_.shared(), process.working_directory);
   if (path == "/proc" || path.starts_with("/proc/")) {
     tracer_.shared().proc->directory_is_held();
     const auto id = static_cast<std::int32_t>(std::strtol(path.c_str() + sizeof "/proc", nullptr, 10));

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "base/fault.h"
+#include "migrate/image_path.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
@@ -167,7 +168,8 @@ Result<> Restorer::open_mapped_files() {
   }
   for (std::size_t i = 0; i < state_.mapped_files.size(); ++i) {
     const MappedFileState& file = state_.mapped_files[i];
-    UniqueFd fd(::open(file.path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const std::string path = from_image_path(tracer_.shared(), file.path);
+    UniqueFd fd(::open(path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat info {};
     if ((!fd || ::fstat(fd.get(), &info) != 0) && file.carried.empty()) {
       return Error::from_errno("open the mapped file " + file.path);

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "migrate/image_path.h"
 #include "migrate/object_kind.h"
 
 namespace beam::migrate {
@@ -112,7 +113,7 @@ class Inotify : public KindOf<InotifyState> {
       if (info.number > kHighestNumber) {
         return Error(kObstacle, "an inotify instance that has had more than a million watches");
       }
-      state.watches.push_back({info.number, info.mask, *path});
+      state.watches.push_back({info.number, info.mask, to_image_path(context.shared, *path)});
     }
     std::sort(state.watches.begin(), state.watches.end(),
               [](const InotifyWatch& a, const InotifyWatch& b) { return a.number < b.number; });
@@ -148,12 +149,12 @@ class Inotify : public KindOf<InotifyState> {
         // Each tells that it is gone; the queue holds so many (fs.inotify.max_queued_events).
         drain(fd);
       }
-      const int got = ::inotify_add_watch(fd, watch.path.c_str(), watch.mask);
+      const std::string path = from_image_path(context.shared, watch.path);
+      const int got = ::inotify_add_watch(fd, path.c_str(), watch.mask);
       if (got != watch.number) {
-        return got < 0 ? Error::from_errno("watch " + watch.path)
-                       : Error(EIO, "watch " + watch.path + " under its number");
+        return got < 0 ? Error::from_errno("watch " + path) : Error(EIO, "watch " + path + " under its number");
       }
-      context.shared.watched_paths.note(watch.path, (watch.mask & IN_DONT_FOLLOW) == 0);
+      context.shared.watched_paths.note(path, (watch.mask & IN_DONT_FOLLOW) == 0);
     }
     return success();
   }

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "migrate/image_path.h"
 #include "migrate/object_kind.h"
 
 namespace beam::migrate {
@@ -129,6 +130,7 @@ class Pipe : public KindOf<PipeEndState> {
       if (!state.removed && (::lstat(state.path.c_str(), &found) != 0 || found.st_ino != file.info.st_ino)) {
         return Error(kObstacle, "a FIFO that its path leads to no more");
       }
+      state.path = to_image_path(context.shared, state.path);
     }
     const int capacity = ::fcntl(file.copy.get(), F_GETPIPE_SZ);
     if (capacity < 0) {
@@ -178,17 +180,18 @@ class Pipe : public KindOf<PipeEndState> {
     const int access = state.flags & O_ACCMODE;
     const bool lone_reader = !state.path.empty() && !state.removed && access == O_RDONLY && !state.hung_up;
     UniqueFd fd;
+    const std::string path = from_image_path(*context.shared, state.path);
     if (!state.path.empty() && !pipe.read_end) {
       // Opened before there is a writer, a reader may go on waiting for the first one.
       if (lone_reader && state.unread.empty()) {
-        fd.reset(::open(state.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+        fd.reset(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
         struct stat info {};
         if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) {
-          return Error(fd ? ESTALE : errno, "open the FIFO " + state.path);
+          return Error(fd ? ESTALE : errno, "open the FIFO " + path);
         }
         return with_flags(std::move(fd), state);
       }
-      BEAM_TRY(open_fifo(pipe, state));
+      BEAM_TRY(open_fifo(pipe, path, state.removed));
     }
     if (!pipe.read_end) {
       int ends[2];
@@ -230,28 +233,28 @@ class Pipe : public KindOf<PipeEndState> {
     return fd;
   }
 
-  static Result<> open_fifo(MadePipe& pipe, const PipeEndState& state) {
-    std::string path = state.path;
-    if (state.removed) {
+  static Result<> open_fifo(MadePipe& pipe, const std::string& wanted, bool removed) {
+    std::string path = wanted;
+    if (removed) {
       for (int i = 1; ::mkfifo(path.c_str(), 0600) != 0; ++i) {
         if (errno != EEXIST || i > 100) {
-          return Error::from_errno("make a FIFO for what " + state.path + " was");
+          return Error::from_errno("make a FIFO for what " + wanted + " was");
         }
-        path = state.path + ".beam-" + std::to_string(::getpid()) + "-" + std::to_string(i);
+        path = wanted + ".beam-" + std::to_string(::getpid()) + "-" + std::to_string(i);
       }
     }
     // For both at once an open does not wait for the other end.
     pipe.read_end.reset(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     const int error = errno;
-    if (state.removed) {
+    if (removed) {
       ::unlink(path.c_str());
     }
     struct stat info {};
     if (!pipe.read_end || ::fstat(pipe.read_end.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) {
-      return Error(pipe.read_end ? ESTALE : error, "open the FIFO " + state.path);
+      return Error(pipe.read_end ? ESTALE : error, "open the FIFO " + wanted);
     }
     pipe.write_end.reset(::open(own_path(pipe.read_end.get()).c_str(), O_WRONLY | O_CLOEXEC));
-    return pipe.write_end ? success() : Result<>(Error::from_errno("open the FIFO " + state.path));
+    return pipe.write_end ? success() : Result<>(Error::from_errno("open the FIFO " + wanted));
   }
 
   static Result<> refill(int fd, const PipeEndState& state) {

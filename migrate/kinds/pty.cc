@@ -178,17 +178,21 @@ class PtyMaster : public KindOf<PtyMasterState> {
       return success();
     }
     BEAM_TRY_ASSIGN(const UniqueFd slave, open_slave(master, O_RDWR | O_NONBLOCK));
-    BEAM_TRY_ASSIGN(auto contents, take_pty(master, slave.get()));
     termios2 modes{};
     std::memcpy(&modes, state.modes.data(), sizeof modes);
-    BEAM_TRY(fill_pty(master, slave.get(), contents, modes));
-    if (state.packet_mode) {
-      const int on = 1;
-      ::ioctl(master, kSetPacketMode, &on);
+    int packet_mode = 0;
+    ::ioctl(master, kSetPacketMode, &packet_mode);
+    auto contents = take_pty(master, slave.get());
+    const Result<> filled = contents.ok() ? fill_pty(master, slave.get(), *contents, modes) : success();
+    packet_mode = state.packet_mode ? 1 : 0;
+    ::ioctl(master, kSetPacketMode, &packet_mode);
+    if (!contents.ok()) {
+      return std::move(contents).error();
     }
-    state.lines = std::move(contents.lines);
-    state.partial = std::move(contents.partial);
-    state.output = std::move(contents.output);
+    BEAM_TRY(filled);
+    state.lines = std::move(contents->lines);
+    state.partial = std::move(contents->partial);
+    state.output = std::move(contents->output);
     return success();
   }
 
