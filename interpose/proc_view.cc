@@ -355,7 +355,7 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
       text = rootfs::proc_locks_text(host, to_virtual);
       break;
     case ProcFile::kSysvipc:
-      text = rootfs::proc_sysvipc_text(host, to_virtual);
+      text = sysv_listing(shared_.sysv, rootfs::proc_sysvipc_text(host, to_virtual));
       break;
     case ProcFile::kHostName: {
       const std::string name = shared_.host_name();

@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
+#include <sstream>
+#include <string>
 
 namespace beam::interpose {
 namespace {
@@ -269,6 +272,38 @@ std::vector<SemaphoreUndo> SysvSpace::undo_of(HostPid process) const {
   const std::lock_guard lock(mutex_);
   const auto it = undo_.find(process);
   return it == undo_.end() ? std::vector<SemaphoreUndo>() : it->second;
+}
+
+std::string sysv_listing(const SysvSpace& space, const std::string& host) {
+  std::istringstream lines(host);
+  std::string line;
+  std::getline(lines, line);
+  std::string text = line + "\n";
+  const SysvKind kind = line.find("shmid") != std::string::npos   ? SysvKind::kShm
+                        : line.find("semid") != std::string::npos ? SysvKind::kSem
+                                                                  : SysvKind::kMsg;
+  while (std::getline(lines, line)) {
+    int id = -1;
+    int end = 0;
+    int before = 0;  // ... the creator, of shared memory only
+    int after = 0;
+    if (std::sscanf(line.c_str(), "%*d %d%n %*o %*u%n %*d%n", &id, &end, &before, &after) != 1) {
+      continue;
+    }
+    const auto object = space.find_host(kind, id);
+    if (!object) {
+      continue;
+    }
+    char names[32];
+    std::snprintf(names, sizeof names, "%10d %10d", object->key, object->id);  // as ipc/shm.c and its like have them
+    if (kind == SysvKind::kShm && after > before) {
+      char creator[16];
+      std::snprintf(creator, sizeof creator, " %5d", object->creator.value());
+      line.replace(static_cast<std::size_t>(before), static_cast<std::size_t>(after - before), creator);
+    }
+    text += names + line.substr(static_cast<std::size_t>(end)) + "\n";
+  }
+  return text;
 }
 
 void SysvSpace::remove_all() {

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
@@ -76,5 +77,8 @@ class SysvSpace {
   Table tables_[3];
   std::map<HostPid, std::vector<SemaphoreUndo>> undo_;
 };
+
+// A text of /proc/sysvipc with nothing but the sandbox's objects, in its names.
+[[nodiscard]] std::string sysv_listing(const SysvSpace& space, const std::string& host);
 
 }  // namespace beam::interpose

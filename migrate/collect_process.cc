@@ -113,6 +113,9 @@ Result<> Collector::run() {
     }
   }
   find_lost_parents();
+  for (ProcessState& process : state_.processes) {
+    process.continued = continued_.contains(process.vpid) && process.stop_signal == 0;
+  }
   check_sharing();
   BEAM_TRY(session_terminals());
   BEAM_TRY(relate_objects());
@@ -397,6 +400,8 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
   }
   const std::uint64_t subreaper = batch.put(int{});
   batch.add("read the subreaper attribute", SYS_prctl, PR_GET_CHILD_SUBREAPER, subreaper);
+  const std::uint64_t continued = batch.put(siginfo_t{});
+  batch.add(nullptr, SYS_waitid, P_ALL, 0, continued, WCONTINUED | WNOHANG | WNOWAIT | __WALL, 0);
   const std::size_t huge = batch.add(nullptr, SYS_prctl, PR_GET_THP_DISABLE);
   const std::size_t merge = batch.add(nullptr, SYS_prctl, kGetMemoryMerge);
   // A page that nothing has touched is there all the same where new memory is locked (mlockall(2), MCL_FUTURE).
@@ -418,6 +423,9 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
     }
   }
   state.subreaper = batch.get<int>(subreaper) != 0;
+  if (const pid_t child = batch.get<siginfo_t>(continued).si_pid; child != 0) {
+    continued_.insert(sandbox_.shared().pids.to_virtual(HostPid(child)).value());
+  }
   state.no_huge_pages = batch.result(huge) == 1;
   state.merge_memory = batch.result(merge) == 1;
   state.locks_new_memory = (batch.get<std::uint8_t>(resident) & 1U) != 0;

@@ -133,6 +133,7 @@ class Collector {
   std::set<std::pair<std::size_t, std::uint64_t>> whole_mappings_;
   std::vector<KeptInode> inodes_;                                   // of each of state_.shared_memory
   std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
+  std::set<std::int32_t> continued_;                                // whose parents are still to be told
   std::vector<HostPid> space_users_;                                // a task in each of state_.address_spaces
   std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
   // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.

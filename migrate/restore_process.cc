@@ -275,19 +275,47 @@ Result<> Restorer::end_leader(Task& leader, int exit_code) {
   }
 }
 
-// One thread takes the signal; the others join the group's stop before their next instruction.
+// One thread takes the signal, the others join the group's stop before their next instruction.
 Result<> Restorer::stop(const ProcessState& process) {
-  if (process.stop_signal == 0) {
+  if (process.stop_signal == 0 && !process.continued) {
     return success();
   }
-  Task* task = leaders_.at(process.vpid);
-  if (process.threads.front().exited && process.threads.size() > 1) {
-    task = threads_.at(process.threads[1].vtid);
+  const std::string what = "stop process " + std::to_string(process.vpid);
+  std::vector<Task*> tasks;
+  for (const ThreadState& thread : process.threads) {
+    if (!thread.exited) {
+      tasks.push_back(thread.vtid == process.vpid ? leaders_.at(process.vpid) : threads_.at(thread.vtid));
+    }
   }
-  const pid_t tid = task->tid.value();
-  if (::kill(task->process->host.value(), process.stop_signal) != 0 ||
-      ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
-    return Error::from_errno("stop process " + std::to_string(process.vpid));
+  const int signal = process.stop_signal != 0 ? process.stop_signal : SIGSTOP;
+  const pid_t host = leaders_.at(process.vpid)->process->host.value();
+  if (tasks.empty() || !StoppedTracee(tasks.front()->tid).set_signal_mask(~(1ULL << (signal - 1))) ||
+      ::kill(host, signal) != 0) {
+    return Error::from_errno(what);
+  }
+  for (Task* task : tasks) {
+    BEAM_TRY(to_group_stop(*task, what));
+    tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
+  }
+  if (process.stop_signal == 0 && ::kill(host, SIGCONT) != 0) {
+    return Error::from_errno("continue process " + std::to_string(process.vpid));
+  }
+  const auto parent = leaders_.find(process.parent);
+  if (process.adopted || parent == leaders_.end()) {
+    return success();
+  }
+  Remote remote(*parent->second);
+  if (process.stop_waited_for) {
+    BEAM_TRY(remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(host), 0, WSTOPPED | WNOHANG | __WALL));
+  }
+  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
+  return drop_signals(remote);
+}
+
+Result<> Restorer::to_group_stop(const Task& task, const std::string& what) {
+  const pid_t tid = task.tid.value();
+  if (::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
+    return Error::from_errno(what);
   }
   for (;;) {
     int status = 0;
@@ -296,25 +324,13 @@ Result<> Restorer::stop(const ProcessState& process) {
       continue;
     }
     if (got < 0 || !WIFSTOPPED(status)) {
-      return Error(ESRCH, "stop process " + std::to_string(process.vpid));
+      return Error(ESRCH, what);
     }
-    if ((status >> 16) == PTRACE_EVENT_STOP) {
-      tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
-      break;
+    if ((status >> 16) == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP) {
+      return success();
     }
     ::ptrace(PTRACE_CONT, tid, nullptr, static_cast<std::uint64_t>((status >> 16) == 0 ? WSTOPSIG(status) : 0));
   }
-  const auto parent = leaders_.find(process.parent);
-  if (process.adopted || parent == leaders_.end()) {
-    return success();
-  }
-  Remote remote(*parent->second);
-  if (process.stop_waited_for) {
-    BEAM_TRY(remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(task->process->host.value()), 0,
-                             WSTOPPED | WNOHANG | __WALL));
-  }
-  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-  return drop_signals(remote);
 }
 
 }  // namespace beam::migrate

@@ -129,6 +129,7 @@ class Restorer {
   Result<> queue_signals(const ProcessState& process);
   Result<> end_leader(interpose::Task& leader, int exit_code);
   Result<> stop(const ProcessState& process);
+  static Result<> to_group_stop(const interpose::Task& task, const std::string& what);
 
   // restore_sysv.cc
   Result<> make_sysv();

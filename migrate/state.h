@@ -332,8 +332,10 @@ struct ProcessState {
   std::int32_t actions_of = 0;        // CLONE_SIGHAND
   std::vector<UndoneSemaphore> undo;  // SEM_UNDO
   bool stop_waited_for = false;       // stopped, and its parent has been told
+  bool continued = false;             // its parent is still to be told that it goes on after a stop
 };
 BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
+BEAM_STATE_SINCE(ProcessState, continued, 2)
 BEAM_STATE_SINCE(ProcessState, undo, 2)
 BEAM_STATE_SINCE(ProcessState, posix_timers, 2)
 BEAM_STATE_SINCE(ProcessState, oom_score_adjustment, 2)
@@ -347,7 +349,7 @@ BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, 
            deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
            subreaper, limits, address_space, descriptors, actions, pending, timers, threads, posix_timers,
            oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory, files_of, directory_of, actions_of,
-           undo, stop_waited_for)
+           undo, stop_waited_for, continued)
 
 // --- the whole ---
 
