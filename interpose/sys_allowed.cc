@@ -167,7 +167,7 @@ const ListRegistration kProcess{
 
 const ListRegistration kIpc{
     ALLOW(shmget),     ALLOW(shmat),        ALLOW(shmdt),           ALLOW(semget),    ALLOW(semop),
-    ALLOW(semtimedop), ALLOW(msgget),       ALLOW(msgsnd),          ALLOW(msgrcv),    ALLOW(mq_open),
+    ALLOW(semtimedop), ALLOW(msgget),       ALLOW(msgsnd),          ALLOW(msgrcv),
     ALLOW(mq_unlink),  ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
 };
 
