@@ -165,7 +165,7 @@ const ListRegistration kProcess{
 };
 
 const ListRegistration kIpc{
-    ALLOW(shmdt),           ALLOW(mq_open),   ALLOW(mq_unlink),     ALLOW(mq_timedsend),
+    ALLOW(shmdt),           ALLOW(mq_unlink), ALLOW(mq_timedsend),
     ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
 };
 

@@ -65,9 +65,10 @@ struct Found {
     kObject,  // what a link of /proc leads to, with no path in the view: `link` is that link
   };
   Kind kind = Kind::kFile;
-  Spot spot;
-  UniqueFd fd;            // O_PATH
-  struct stat status {};  // as the program has to see it
+  Spot spot;                     // its node is the view's, and may be gone when the call has returned
+  const Mount* mount = nullptr;  // of a kFile
+  UniqueFd fd;                   // O_PATH
+  struct stat status {};         // as the program has to see it
   ProcNode proc;
   std::string link;
   bool writable_object = false;  // the descriptor that the link leads to is open for writing

@@ -126,8 +126,17 @@ int View::open_found(int flags, Opened& opened) const {
   if (regular && writes(flags) && found.spot.space == Spot::Space::kHost && found.spot.node->mount->read_only) {
     return EROFS;
   }
-  // Until the end of this function the descriptor of the look keeps the file from being another one.
-  return open_spot(found.spot, flags & ~(O_CREAT | O_EXCL), 0, opened.fd);
+  // Never waiting here, as for the holder of a lease (fcntl(2), F_SETLEASE): the caller can do that.
+  const int error = open_spot(found.spot, (flags & ~(O_CREAT | O_EXCL)) | O_NONBLOCK, 0, opened.fd);
+  if (error == EWOULDBLOCK && (flags & O_NONBLOCK) == 0) {
+    opened.by_kernel = true;
+    opened.host = host_path(found.spot);
+    return 0;
+  }
+  if (error == 0 && (flags & O_NONBLOCK) == 0) {
+    (void)::fcntl(opened.fd.get(), F_SETFL, flags & (O_APPEND | O_DIRECT | O_NOATIME));
+  }
+  return error;
 }
 
 int View::open_for_change(const Where& where, int flags, mode_t mode, unsigned find_flags, Opened& opened) {

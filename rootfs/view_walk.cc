@@ -247,6 +247,7 @@ class View::Walk {
       return EXDEV;
     }
     found_.kind = Found::Kind::kFile;
+    found_.mount = spot.node->mount;
     found_.spot = std::move(spot);
     found_.fd = std::move(fd);
     found_.status = status;

@@ -370,13 +370,17 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
       request.working_directory.empty() ? config_.record.working_directory : request.working_directory;
   spawn.umask = static_cast<mode_t>(request.umask) & 0777;
   inherit(spawn);
-  auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
-  if (!path.ok()) {
-    const int code = path.error().code();
-    session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
-    return success();
+  // What there is to execute, the mount view says; without one, the workstation.
+  auto candidates = executable_candidates(request.argv.front(), environment);
+  if (!config_.mounts) {
+    auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
+    if (!path.ok()) {
+      const int code = path.error().code();
+      session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
+      return success();
+    }
+    candidates = {std::move(path).value()};
   }
-  spawn.path = std::move(path).value();
 
   std::shared_ptr<Console> console;
   if (request.streams.terminal_mask != 0) {
@@ -397,7 +401,14 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
     spawn.stdio[i] = streams[i].get();
   }
   spawn.controlling_terminal = console != nullptr;
-  auto spawned = engine_->spawn(spawn);
+  Result<interpose::Spawned> spawned = Error(ENOENT, request.argv.front());
+  for (const std::string& candidate : candidates) {
+    spawn.path = candidate;
+    spawned = engine_->spawn(spawn);
+    if (spawned.ok() || (spawned.error().code() != ENOENT && spawned.error().code() != ENOTDIR)) {
+      break;
+    }
+  }
   if (!spawned.ok() && spawned.error().code() == ENOEXEC && looks_like_shell_script(spawn.path)) {
     spawn.argv.erase(spawn.argv.begin());
     spawn.argv.insert(spawn.argv.begin(), {"sh", spawn.path});

@@ -97,7 +97,7 @@ class Worker:
         if kind == "link":
             return os.link(one, other, follow_symlinks=False)
         if kind == "symlink":
-            return os.symlink(self.dice.choice(["f1", "a", "../a/c", "n1", "/nowhere"]), one)
+            return os.symlink(self.dice.choice(["f1", "a", "../a/c", "n1", "/nowhere/at/all"]), one)
         if kind in ("stat", "lstat"):
             status = os.stat(one) if kind == "stat" else os.lstat(one)
             return shown(status)
