@@ -12,7 +12,15 @@ int main(void) {
   uint32_t* word = (uint32_t*)writable;
   uint32_t* other = word + 8;
   uint32_t self = (uint32_t)syscall(SYS_gettid);
-  struct timespec past = {0, 1}, wrong = {0, 1000000000}, negative = {-1, 0};
+  // At a fixed place: some operations take the address for a number.
+  struct timespec* times =
+      mmap((void*)0x20000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  times[0] = (struct timespec){0, 1};
+  times[1] = (struct timespec){0, 1000000000};
+  times[2] = (struct timespec){-1, 0};
+#define past times[0]
+#define wrong times[1]
+#define negative times[2]
   for (int operation = 0; operation < 15; ++operation) {
     for (int private = 0; private < 2; ++private) {
       int call = operation | (private ? FUTEX_PRIVATE_FLAG : 0);

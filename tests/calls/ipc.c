@@ -170,8 +170,8 @@ static void clocks(void) {
     T(syscall(SYS_clock_nanosleep, clock, 0, &zero, NONE));
     T(syscall(SYS_clock_nanosleep, clock, 0, BAD, NONE));
     T(syscall(SYS_clock_nanosleep, clock, 77, &zero, NONE));
-    T(syscall(SYS_clock_settime, clock, BAD));
     if (getuid() != 0) {
+      T(syscall(SYS_clock_settime, clock, BAD));
       T(syscall(SYS_clock_settime, clock, &zero));
     }
     int timer = -1;

@@ -329,5 +329,6 @@ int main(void) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   waiting();
   by_descriptor();
+  kill(child, SIGKILL);
   return 0;
 }
