@@ -113,7 +113,6 @@ struct CollectContext {
 
   // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
   std::vector<std::function<void()>> at_end = {};
-  bool ends = true;  // the sandbox ends with the freeze: what can be asked only once may be asked
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };
