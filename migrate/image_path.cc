@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "rootfs/view.h"
+
 namespace beam::migrate {
 namespace {
 

@@ -30,6 +30,25 @@ constexpr int kKept = O_ACCMODE | O_APPEND | O_DIRECTORY | O_LARGEFILE | O_NOFOL
 constexpr std::string_view kProc = "/proc/";
 constexpr std::string_view kDeleted = " (deleted)";
 
+bool is_pseudo(int fd) {
+  struct statfs system {};
+  if (::fstatfs(fd, &system) != 0) {
+    return false;
+  }
+  switch (static_cast<unsigned long>(system.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case CGROUP_SUPER_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+    case SECURITYFS_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Takes a number from the start of `text`, with the '/' before it; 0: there is none.
 pid_t take_number(std::string_view& text, std::string_view before) {
   if (!text.starts_with(before)) {
@@ -50,22 +69,7 @@ class PseudoFile : public KindOf<PseudoFileState> {
   std::string_view name() const override { return "pseudo_file"; }
   int order() const override { return 80; }
   bool recognises(const CollectContext& /*context*/, const OpenFile& file) const override {
-    struct statfs system {};
-    if (!file.link.starts_with('/') || ::fstatfs(file.copy.get(), &system) != 0) {
-      return false;
-    }
-    switch (static_cast<unsigned long>(system.f_type)) {
-      case PROC_SUPER_MAGIC:
-      case SYSFS_MAGIC:
-      case CGROUP_SUPER_MAGIC:
-      case CGROUP2_SUPER_MAGIC:
-      case DEBUGFS_MAGIC:
-      case TRACEFS_MAGIC:
-      case SECURITYFS_MAGIC:
-        return true;
-      default:
-        return false;
-    }
+    return file.link.starts_with('/') && is_pseudo(file.copy.get());
   }
   bool made_after_processes(std::string_view bytes) const override {
     const auto state = decode<PseudoFileState>(bytes);
@@ -125,9 +129,16 @@ class PseudoFile : public KindOf<PseudoFileState> {
       path += state.thread != 0 ? "/task/" + std::to_string(thread.value()) : "";
       path += state.path;
     }
-    UniqueFd fd(::open(path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY));
+    // An image may name anything: a FIFO would wait for its other end.
+    UniqueFd fd(::open(path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (!fd) {
       return Error::from_errno("open " + path);
+    }
+    if (!is_pseudo(fd.get())) {
+      return Error(kDamaged, path + ": is no file that the kernel makes up");
+    }
+    if ((state.flags & (O_PATH | O_NONBLOCK)) == 0 && ::fcntl(fd.get(), F_SETFL, state.flags & O_APPEND) != 0) {
+      return Error::from_errno("set the flags of " + path);
     }
     if ((state.flags & O_PATH) == 0 && state.offset != 0 && ::lseek(fd.get(), state.offset, SEEK_SET) != state.offset) {
       return Error::from_errno("seek in " + path);

@@ -164,6 +164,15 @@ class RegularFile : public KindOf<RegularFileState> {
         fd.reset(::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_PATH | O_CLOEXEC));
       }
     } else {
+      // Looked at first: to open something else than was meant may block, or have effects of its own.
+      struct stat there {};
+      const bool follows = (state.flags & O_NOFOLLOW) == 0;
+      if ((follows ? ::stat(path.c_str(), &there) : ::lstat(path.c_str(), &there)) != 0) {
+        return Error::from_errno("open " + path);
+      }
+      if ((there.st_mode & S_IFMT) != state.type) {
+        return Error(ESTALE, path + ": is another kind of file now");
+      }
       fd.reset(::open(path.c_str(), flags));
     }
     if (!fd) {
