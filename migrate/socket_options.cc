@@ -163,9 +163,27 @@ const KnownOption* find_known(const SocketOption& option) {
   return found == std::end(kKnown) ? nullptr : found;
 }
 
-// Read from a connection, these are what has come of it, which need not be what may be set (tcp(7)).
+// Read from a connection, these are what has come of it, which need not be what may be set (tcp(7), ipv6(7)).
 bool follows_connection(const SocketOption& option) {
-  return option.level == IPPROTO_TCP && (option.option == TCP_MAXSEG || option.option == TCP_WINDOW_CLAMP);
+  return (option.level == IPPROTO_TCP && (option.option == TCP_MAXSEG || option.option == TCP_WINDOW_CLAMP)) ||
+         (option.level == IPPROTO_IPV6 && option.option == IPV6_V6ONLY);
+}
+
+// These a stream socket shows, but takes from nobody.
+bool for_datagrams_only(const KnownOption& known) {
+  switch (known.option) {
+    case IP_MULTICAST_TTL:
+    case IP_MULTICAST_LOOP:
+    case IP_MULTICAST_ALL:
+      return known.level == IPPROTO_IP;
+    case IPV6_MULTICAST_HOPS:
+    case IPV6_MULTICAST_LOOP:
+    case IPV6_MULTICAST_IF:
+    case IPV6_MULTICAST_ALL:
+      return known.level == IPPROTO_IPV6;
+    default:
+      return false;
+  }
 }
 
 std::optional<std::vector<std::uint8_t>> get(int fd, int level, int option) {
@@ -225,7 +243,11 @@ int socket_option(int fd, int level, int option, int otherwise) {
 
 Result<SocketOptions> read_socket_options(int fd) {
   SocketOptions options;
+  const bool stream = socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
   for (const KnownOption& known : kKnown) {
+    if (stream && for_datagrams_only(known)) {
+      continue;
+    }
     if (auto value = get(fd, known.level, known.option)) {
       options.list.push_back({known.level, known.option, std::move(*value)});
     }

@@ -49,6 +49,27 @@ Result<> bind_to(int fd, const InetAddress& address) {
   return success();
 }
 
+// For the connecting end. A port that a connection of before keeps busy still (TIME_WAIT) can't be bound, but the
+// kernel may choose it at connect(2), as it did the first time, where it has no other choice (ip(7),
+// IP_LOCAL_PORT_RANGE, Linux 6.3).
+Result<> bind_client(int fd, const InetAddress& address) {
+  auto bound = bind_to(fd, address);
+  if (bound.ok() || bound.error().code() != EADDRINUSE) {
+    return bound;
+  }
+  constexpr int kIpLocalPortRange = 51;
+  const std::uint32_t port = port_of(address);
+  const std::uint32_t range = port << 16 | port;
+  InetAddress without_port = address;
+  set_port(without_port, 0);
+  if (!set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) ||
+      ::setsockopt(fd, IPPROTO_IP, kIpLocalPortRange, &range, sizeof range) != 0 ||
+      ::bind(fd, raw(without_port), raw_size(without_port)) != 0) {
+    return bound;
+  }
+  return success();
+}
+
 Result<UniqueFd> listen_at(const TcpBinding& binding) {
   BEAM_TRY_ASSIGN(UniqueFd fd, new_socket(binding.family));
   if (binding.family == AF_INET6) {
@@ -109,7 +130,7 @@ Result<> connect_pair(MadeTcp& made, const TcpSocketState& state, UniqueFd& own,
   BEAM_TRY(set_socket_options(client.get(), state.options, OptionTime::kBeforeNames));
   const InetAddress from = in_family(state.accepts ? state.peer_address : state.own_address, client_family);
   const InetAddress to = in_family(state.accepts ? state.own_address : state.peer_address, client_family);
-  BEAM_TRY(bind_to(client.get(), from));
+  BEAM_TRY(bind_client(client.get(), from));
   BEAM_TRY_ASSIGN(const int listener, listener_for(made, state.acceptor));
   if (!is_inet_address(to) || ::connect(client.get(), raw(to), raw_size(to)) != 0) {
     return Error::from_errno("connect " + to_text(from) + " to " + to_text(to));
@@ -141,7 +162,7 @@ Result<> make_ended(MadeTcp& made, const TcpSocketState& state, UniqueFd& own, U
   BEAM_TRY_ASSIGN(const UniqueFd listener, listen_at(somewhere));
   connection.peer_address = inet_own_address(listener.get());
   BEAM_TRY_ASSIGN(own, new_socket(state.family));
-  BEAM_TRY(bind_to(own.get(), connection.own_address));
+  BEAM_TRY(bind_client(own.get(), connection.own_address));
   if (::connect(own.get(), raw(connection.peer_address), raw_size(connection.peer_address)) != 0) {
     return Error::from_errno("connect " + to_text(connection.own_address) + " to " + to_text(connection.peer_address));
   }

@@ -142,7 +142,10 @@ Result<std::vector<TcpPiece>> peek_tcp(int fd) {
       break;
     }
     runs.emplace_back(buffer.begin(), buffer.begin() + got);
-    if (!with_offset || error) {
+    // Behind an urgent byte that is not in line the kernel counts the offset without it, and would come to the last
+    // byte again.
+    const bool behind_urgent = urgent && (at_mark != 0 || runs.size() == 2);
+    if (!with_offset || error || behind_urgent) {
       break;
     }
   }

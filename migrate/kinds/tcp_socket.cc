@@ -40,6 +40,7 @@ struct CollectedTcp {
   bool asked = false;
   std::vector<TcpEntry> table;
   std::map<std::uint64_t, Socket> sockets;
+  std::vector<UniqueFd> accepted;
 
   [[nodiscard]] const TcpEntry* find(const Endpoint& own, const Endpoint& peer) const {
     const auto it = std::find_if(table.begin(), table.end(),
@@ -321,7 +322,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
   }
 
   // What has come with a connection shows only when it is accepted, which is done for those of a sandbox that ends.
-  static Result<> relate_waiting(const CollectContext& context, const CollectedTcp& all, std::uint64_t key, int fd,
+  static Result<> relate_waiting(const CollectContext& context, CollectedTcp& all, std::uint64_t key, int fd,
                                  TcpSocketState& state) {
     const std::vector<std::uint64_t> clients = pending_at(all, key);
     const bool sent = std::any_of(clients.begin(), clients.end(),
@@ -340,7 +341,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
     const int flags = ::fcntl(fd, F_GETFL);
     ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     for (;;) {
-      const UniqueFd accepted(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      UniqueFd accepted(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!accepted) {
         break;
       }
@@ -354,6 +355,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
       }
       BEAM_TRY_ASSIGN(one.queue, peek_tcp(accepted.get()));
       state.waiting.push_back(std::move(one));
+      all.accepted.push_back(std::move(accepted));  // or its client would see it closed
     }
     ::fcntl(fd, F_SETFL, flags);
     return success();

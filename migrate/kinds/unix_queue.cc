@@ -105,6 +105,33 @@ Result<Peeked> peek(const interpose::Shared& shared, int fd, std::vector<std::ui
   return peeked;
 }
 
+// Of a run of a stream that ends with the bytes that descriptors came with: how many bytes come before those. Leaves
+// the offset of peeks behind the run.
+Result<std::size_t> bytes_before_descriptors(const interpose::Shared& shared, int fd, std::size_t run,
+                                             std::size_t size) {
+  std::vector<std::uint8_t> byte(1);
+  std::size_t without = 0;  // the first byte that may be theirs
+  std::size_t with = size - 1;
+  const auto move_to = [fd](std::size_t offset) {
+    const int value = static_cast<int>(offset);
+    return ::setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof value) == 0;
+  };
+  while (without < with) {
+    const std::size_t middle = without + (with - without) / 2;
+    if (!move_to(run + middle)) {
+      return Error::from_errno("look at what a UNIX socket holds");
+    }
+    BEAM_TRY_ASSIGN(const Peeked peeked, peek(shared, fd, byte, 1));
+    if (peeked.descriptors.empty()) {
+      without = middle + 1;
+    } else {
+      with = middle;
+    }
+  }
+  move_to(run + size);
+  return with;
+}
+
 }  // namespace
 
 Result<std::vector<UnixMessage>> peek_unix_messages(CollectContext& context, const OpenFile& file, int type,
@@ -122,6 +149,11 @@ Result<std::vector<UnixMessage>> peek_unix_messages(CollectContext& context, con
       return Error(kObstacle, "an urgent byte (MSG_OOB) of a UNIX socket can't be frozen");
     }
   }
+  // A look marks what it has seen, by which an empty datagram escapes the next; so it is taken only for what `check`
+  // needs.
+  if (!context.contents() && (error || info_value(file.fdinfo, "scm_fds") == "0")) {
+    return messages;
+  }
   if (error && type != SOCK_STREAM) {
     // It would come before every message; asked for, it is told only once. The thaw makes it again.
     (void)socket_option(fd, SOL_SOCKET, SO_ERROR);
@@ -134,6 +166,20 @@ Result<std::vector<UnixMessage>> peek_unix_messages(CollectContext& context, con
     BEAM_TRY_ASSIGN(Peeked peeked, peek(context.shared, fd, buffer, room));
     if (peeked.size < 0 || (peeked.size == 0 && !peeked.control)) {
       break;  // no more, or the end of what the other side sent
+    }
+    if (type == SOCK_STREAM && !peeked.descriptors.empty()) {
+      // The run may begin with bytes that came before the descriptors, which go with the first byte of theirs.
+      BEAM_TRY_ASSIGN(const std::size_t before,
+                      bytes_before_descriptors(context.shared, fd, seen, static_cast<std::size_t>(peeked.size)));
+      if (before > 0) {
+        UnixMessage plain;
+        plain.sender = peeked.message.sender;
+        plain.bytes.assign(peeked.message.bytes.begin(),
+                           peeked.message.bytes.begin() + static_cast<std::ptrdiff_t>(before));
+        peeked.message.bytes.erase(peeked.message.bytes.begin(),
+                                   peeked.message.bytes.begin() + static_cast<std::ptrdiff_t>(before));
+        messages.push_back(std::move(plain));
+      }
     }
     seen += static_cast<std::size_t>(peeked.size);
     for (UniqueFd& descriptor : peeked.descriptors) {

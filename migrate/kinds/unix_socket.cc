@@ -36,6 +36,7 @@ struct CollectedUnix {
   std::map<std::uint64_t, UnixDiag> diag;
   std::map<std::uint64_t, std::uint64_t> pending;  // who waits to be accepted, and by whom
   std::map<std::uint64_t, Socket> sockets;
+  std::vector<UniqueFd> accepted;
 };
 
 struct MadeUnix {
@@ -180,7 +181,8 @@ class UnixSocket : public KindOf<UnixSocketState> {
     state.listening = diag.state == TCP_LISTEN;
     state.backlog = diag.backlog;
     state.shutdown = diag.shutdown;
-    state.connected = diag.state == TCP_ESTABLISHED;
+    // A datagram socket shows as connected also when only others have connected to it (net/unix/af_unix.c).
+    state.connected = is_stream(state.type) ? diag.state == TCP_ESTABLISHED : diag.peer.has_value();
     if (state.connected) {
       state.peer = diag.peer.value_or(0);
       state.waits = state.peer == 0 && all.pending.contains(key);
@@ -249,7 +251,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
 
  private:
   // What has come with a connection shows only when it is accepted, which is done for those of a sandbox that ends.
-  static Result<> relate_waiting(CollectContext& context, const CollectedUnix& all, const OpenFile& file,
+  static Result<> relate_waiting(CollectContext& context, CollectedUnix& all, const OpenFile& file,
                                  UnixSocketState& state) {
     const std::vector<std::uint64_t>& clients = all.diag.at(state.socket).pending;
     const auto has_sent = [&all](std::uint64_t client) {
@@ -280,6 +282,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
         }
         one.client_name = unix_name(context.shared, accepted.copy.get(), true, 0);
         BEAM_TRY_ASSIGN(one.queue, peek_unix_messages(context, accepted, state.type, false));
+        all.accepted.push_back(std::move(accepted.copy));  // or its client would see it closed
       }
       state.waiting.push_back(std::move(one));
     }

@@ -50,7 +50,6 @@ int main(void) {
     }
     _exit(0);
   }
-  put(plain[1], "123");
   pthread_t threads[3];
   for (int i = 0; i < 3; ++i) {
     threads[i] = guest_thread(receive_one, NULL);
@@ -67,7 +66,7 @@ int main(void) {
   int fd = un_client(SOCK_STREAM, "socket");
   put(fd, "accepted");
   REAP(children[0]);
-  put(plain[1], "45678");
+  put(plain[1], "12345678");
   REAP(children[1]);
   for (long got = 0; got < filled + 5000;) {
     ssize_t now = SYS(recv(full[0], block, sizeof block, 0));

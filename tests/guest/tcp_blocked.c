@@ -51,14 +51,12 @@ int main(void) {
   for (int i = 0; i < 5; ++i) {
     wait_state(children[i], children[i], "S");
   }
-  put(plain[1], "1234");
   guest_fence();
-  put(plain[1], "56");
   guest_fence();
   int fd = tcp_client(inet_own(listener));
   put(fd, "accepted");
   REAP(children[0]);
-  put(plain[1], "78");
+  put(plain[1], "12345678");
   REAP(children[1]);
   put(polled[1], "ready");
   REAP(children[3]);
