@@ -202,12 +202,25 @@ Rewrite unlock_pi(RewriteCall& call, std::uint64_t word, int operation) {
   return run_routine(call, PiCall::Kind::kUnlock, beam_pi_unlock, word, operation, FUTEX_WAKE);
 }
 
+// A shared word is known by its page, which has to be there; a private one by its address (kernel/futex/core.c,
+// get_futex_key).
+bool has_key(const RewriteCall& call, std::uint64_t word, int operation) {
+  std::uint32_t value = 0;
+  return (operation & FUTEX_PRIVATE_FLAG) != 0 || call.memory().read(word, &value, sizeof value) == 0;
+}
+
 Rewrite wait_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, std::uint64_t deadline,
                         std::uint64_t lock) {
   if (const int error = check_deadline(call, deadline); error != 0) {
     return Rewrite::error(error);
   }
-  if (word == lock || word % 4 != 0 || lock % 4 != 0) {
+  if (word == lock || lock % 4 != 0) {
+    return Rewrite::error(EINVAL);
+  }
+  if (!has_key(call, lock, operation)) {
+    return Rewrite::error(EFAULT);
+  }
+  if (word % 4 != 0) {
     return Rewrite::error(EINVAL);
   }
   return run_routine(call, PiCall::Kind::kRequeue, beam_pi_requeue, lock, operation, FUTEX_WAIT_BITSET);
@@ -219,9 +232,7 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   if (wake != 1 || requeue < 0 || word == lock || word % 4 != 0 || lock % 4 != 0) {
     return Rewrite::error(EINVAL);
   }
-  // A shared word is known by its page, which has to be there; a private one by its address.
-  std::uint32_t there = 0;
-  if ((operation & FUTEX_PRIVATE_FLAG) == 0 && call.memory().read(lock, &there, sizeof there) != 0) {
+  if (!has_key(call, lock, operation)) {
     return Rewrite::error(EFAULT);
   }
   auto progress = std::make_unique<RequeueCall>();
