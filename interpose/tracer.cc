@@ -442,6 +442,11 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       task.call->began = began;
       task.call->text = std::move(text);
       pass_own_filters(task, *regs, tracee);
+      // From here on the call is the kernel's, and may wait for long (a FIFO without a partner): signals end it, as ever.
+      if (task.mask_after_call) {
+        tracee.set_signal_mask(*task.mask_after_call);
+        task.mask_after_call.reset();
+      }
       break;
   }
   resume(task, std::move(tracee));
@@ -450,7 +455,11 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
 // The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
 // (kernel/seccomp.c, recheck_after_trace), and they are to see it as the agent's.
 void Tracer::pass_own_filters(Task& task, user_regs_struct& regs, StoppedTracee& tracee) {
-  if (task.filters == nullptr || task.call->in_agent() != nullptr || !task.process->space->agent_mapped) {
+  // Beam's own filter would have an escalated call go through an answer thread once more, where a signal can interrupt it:
+  // one after the other, they would keep it from ever being made.
+  const bool escalated = task.escalated.load(std::memory_order_relaxed) >= 0;
+  if ((task.filters == nullptr && !escalated) || task.call->in_agent() != nullptr ||
+      !task.process->space->agent_mapped) {
     return;
   }
   task.call->saved_ip = regs.rip;
