@@ -620,7 +620,7 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
     }
   }
   // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
-  if (!task.mask_after_call && interrupted_unanswered(tracee)) {
+  if (!task.mask_after_call && interrupted_unanswered(shared_, task, tracee)) {
     task.mask_after_call = tracee.signal_mask();
     if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
       resume(task, std::move(tracee), signal);
