@@ -525,6 +525,11 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
       task.call->number = declaration->number;
       task.call->traced = std::move(traced);
       pass_own_filters(task, *regs, tracee);
+      // From here on the call is the kernel's, and may wait for long (a FIFO without a partner): signals end it, as ever.
+      if (task.mask_after_call) {
+        tracee.set_signal_mask(*task.mask_after_call);
+        task.mask_after_call.reset();
+      }
       break;
   }
   resume(task, std::move(tracee));
@@ -547,7 +552,11 @@ void Tracer::take_over(Task& task, std::unique_ptr<CallInProgress> fresh) {
 // The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
 // (kernel/seccomp.c, recheck_after_trace), and they are to see it as the agent's.
 void Tracer::pass_own_filters(Task& task, user_regs_struct& regs, StoppedTracee& tracee) {
-  if (task.filters == nullptr || task.call->in_agent() != nullptr || !task.process->space->agent_mapped) {
+  // Beam's own filter would have an escalated call go through an answer thread once more, where a signal can interrupt it:
+  // one after the other, they would keep it from ever being made.
+  const bool escalated = task.escalated.load(std::memory_order_relaxed) >= 0;
+  if ((task.filters == nullptr && !escalated) || task.call->in_agent() != nullptr ||
+      !task.process->space->agent_mapped) {
     return;
   }
   task.call->saved_ip = regs.rip;
@@ -714,7 +723,7 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
     }
   }
   // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
-  if (!task.mask_after_call && interrupted_unanswered(tracee)) {
+  if (!task.mask_after_call && interrupted_unanswered(shared_, task, tracee)) {
     task.mask_after_call = tracee.signal_mask();
     if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
       resume(task, std::move(tracee), signal);

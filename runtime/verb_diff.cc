@@ -1,4 +1,5 @@
 // beam diff, beam apply: what a sandbox has changed of the workstation's files, and carrying it over.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
