@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -263,7 +264,8 @@ Result<> QuiescedSandbox::tidy(Task& task) {
   const auto number = static_cast<long>(regs->orig_rax);
   if (result == kRestartBlock && (number != SYS_restart_syscall || !task.restarting.deadline_ns)) {
     const long original = number == SYS_restart_syscall ? task.restarting.number : number;
-    task.restarting = {original, deadline_of(original, *regs, tracee.memory(), blocked_call(task.tid))};
+    const auto known = std::exchange(task.timed_restart, std::nullopt);  // of a call that was made again already
+    task.restarting = {original, known ? known : deadline_of(original, *regs, tracee.memory(), blocked_call(task.tid))};
   } else if (result == kRestartNoHandler && !task.timed_restart) {
     task.timed_restart = deadline_of(number, *regs, tracee.memory(), blocked_call(task.tid));
   }

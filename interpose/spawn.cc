@@ -103,8 +103,8 @@ struct ChildPlan {
     fail(kDirectory);
   }
   // Here, as its descriptor is about to be closed.
-  if (plan.jail >= 0 && (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-                         ::syscall(SYS_landlock_restrict_self, plan.jail, 0) != 0)) {
+  if (plan.jail >= 0 &&
+      (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_landlock_restrict_self, plan.jail, 0) != 0)) {
     fail(kJail);
   }
   // Out of the way first, so that no source is overwritten before it has been copied.
@@ -297,16 +297,16 @@ struct FirstProgram : CallInProgress {
 // The request with the workstation's paths for those of the view.
 Result<SpawnRequest> Tracer::in_view(const SpawnRequest& request) const {
   SpawnRequest seen = request;
-  const rootfs::View& view = *shared_.view;
+  rootfs::View& view = *shared_.view;
   rootfs::Where where;
-  rootfs::Found found;
+  rootfs::View::Opened directory;
   where.path = request.working_directory.empty() ? "/" : request.working_directory;
-  if (const int error = view.find(where, rootfs::kFollow, found); error != 0) {
+  if (const int error = view.open(where, O_PATH | O_DIRECTORY, 0, 0, directory); error != 0) {
     return Error(error, "enter working directory " + request.working_directory);
   }
-  if (found.kind == rootfs::Found::Kind::kFile) {
-    seen.working_directory = view.host_path(found.spot);
-    where.base = found.spot.view;
+  if (directory.by_kernel) {
+    seen.working_directory = directory.host;
+    where.base = directory.found.spot.view;
   }
   where.path = request.path;
   rootfs::Found executable;

@@ -405,23 +405,19 @@ Answer by_host_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool fo
 Rewrite enter_in_view(RewriteCall& call, GuestPath path) {
   const Caller caller = caller_of(call);
   ViewPath argument(call.shared(), caller);
-  rootfs::Found found;
+  rootfs::View::Opened opened;
   int error = argument.read(kHere, path);
-  error = error != 0 ? error : call.shared().view->find(argument.where(), rootfs::kFollow, found);
+  error = error != 0 ? error : call.shared().view->open(argument.where(), O_PATH | O_DIRECTORY, 0, 0, opened);
   if (error != 0) {
     return Rewrite::error(error);
   }
-  if (found.kind == rootfs::Found::Kind::kProc) {
-    note_directory(*call.shared().proc, found.proc, O_PATH);
-    return with_host_path(call, found.proc, 0);
+  if (opened.by_kernel) {
+    return with_view_path(call, opened.host, 0);
   }
-  if (!S_ISDIR(found.status.st_mode)) {
-    return Rewrite::error(ENOTDIR);
+  if (opened.found.kind == rootfs::Found::Kind::kProc) {
+    note_directory(*call.shared().proc, opened.found.proc, O_PATH);
   }
-  if (found.kind == rootfs::Found::Kind::kObject) {
-    return with_host_path(call, found.proc, 0);
-  }
-  return with_view_path(call, call.shared().view->host_path(found.spot), 0);
+  return with_host_path(call, opened.found.proc, 0);
 }
 
 BEAM_SYSCALL(chdir, Strategy::kAnswer, GuestPath path) {

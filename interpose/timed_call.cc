@@ -154,6 +154,7 @@ void Tracer::keep_deadline(const CallInProgress& call, Task& task, std::int64_t 
   }
   if (result == kRestartBlock) {
     task.restarting = {call.number, call.deadline_ns};
+    task.timed_restart = holding_ ? call.deadline_ns : std::nullopt;
   } else if ((will_restart(result) && relative_timeout(call.number, regs)) || (result == -EINTR && holding_)) {
     // A hold shows as EINTR where no handler has run: quiesce makes it a restart, with what is left now.
     task.timed_restart = call.deadline_ns;

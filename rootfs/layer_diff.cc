@@ -83,12 +83,7 @@ class Differ {
     }
     for (const DirectoryEntry& entry : entries) {
       if (entry.type == DT_DIR) {
-        const std::string path = layer_ + "/" + kMountLayers + "/" + entry.name;
-        const UniqueFd mount_fd = open_directory(path);
-        // Without a mark it is a private one, of which nothing is the workstation's.
-        if (mount_fd && read_mark(mount_fd.get())) {
-          BEAM_TRY(mount(path, unescaped_name(entry.name)));
-        }
+        BEAM_TRY(mount(layer_ + "/" + kMountLayers + "/" + entry.name, unescaped_name(entry.name)));
       }
     }
     std::sort(changes_.begin(), changes_.end(),
@@ -97,8 +92,10 @@ class Differ {
   }
 
  private:
+  // Without a mark nothing of it has been touched yet, or it is a private one, of which nothing is the workstation's.
   Result<> mount(const std::string& path, const std::string& view) {
-    return directory(path, view, view, std::nullopt, 0);
+    const UniqueFd fd = open_directory(path);
+    return fd && read_mark(fd.get()) ? directory(path, view, view, std::nullopt, 0) : success();
   }
 
   // `lower`: what the workstation has at this place; `origin` of the mark says what the entries are compared with.

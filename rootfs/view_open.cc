@@ -68,13 +68,23 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
   if ((flags & O_NOFOLLOW) == 0 && !exclusive) {
     find_flags |= kFollow;
   }
+  // A directory that is also bound elsewhere: of an open one, the kernel tells one path only, and that is the bound
+  // place's. So the copy-on-write one becomes a directory of the layer before anyone holds it.
+  const auto is_shared = [this](const Found& found) {
+    return found.kind == Found::Kind::kFile && S_ISDIR(found.status.st_mode) &&
+           found.spot.space == Spot::Space::kLower &&
+           std::any_of(mounts_.begin(), mounts_.end(), [&](const auto& mount) {
+             return mount->kind == MountKind::kHost && "/" + mount->source != mount->at &&
+                    (found.spot.path == mount->source || found.spot.path.starts_with(mount->source + "/"));
+           });
+  };
   {
     const std::shared_lock lock(mutex_);
     const int error = find_locked(where, find_flags, opened.found);
     if (error != 0 && (error != ENOENT || (flags & O_CREAT) == 0)) {
       return error;
     }
-    const bool changes = error != 0 || (flags & kTemporary) != 0 ||
+    const bool changes = error != 0 || is_shared(opened.found) || (flags & kTemporary) != 0 ||
                          (opened.found.kind == Found::Kind::kFile && opened.found.spot.space == Spot::Space::kLower &&
                           S_ISREG(opened.found.status.st_mode) && writes(flags) && !opened.found.writable_object &&
                           (flags & O_PATH) == 0);
@@ -83,6 +93,12 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
     }
   }
   const std::unique_lock lock(mutex_);
+  if (is_shared(opened.found)) {
+    Directory directory;
+    if (const int error = make_changeable(locate(opened.found.spot.view), directory); error != 0) {
+      return error;
+    }
+  }
   return open_for_change(where, flags, mode, find_flags, opened);
 }
 

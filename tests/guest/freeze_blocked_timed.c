@@ -7,7 +7,6 @@
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 
 #include "guest.h"
@@ -150,17 +149,6 @@ static void wait_epoll(void) {
   CHECK_EQ(epoll_wait(epoll, &event, 1, kWaitMs), 0);
   close(epoll);
 }
-static void wait_receive(void) {
-  int pair[2];
-  char byte;
-  SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-  struct timeval time = {0, kWaitMs * 1000};
-  SYS(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time));
-  CHECK_ERRNO(recv(pair[0], &byte, 1, 0), EAGAIN);
-  close(pair[0]);
-  close(pair[1]);
-}
-
 struct waiter {
   void (*wait)(void);
   const char* name;
@@ -174,12 +162,8 @@ static const struct waiter plain[] = {W(nanosleep),      W(nanosleep_rest),  W(c
                                       W(clock_realtime), W(until_monotonic), W(until_boottime),  REAL(until_realtime),
                                       W(poll),           W(ppoll),           W(select),          W(pselect),
                                       W(futex),          W(futex_until),     REAL(futex_real),   W(condition),
-                                      REAL(mutex_pi),    W(sigtimedwait)};
-static const struct waiter ipc[] = {W(semtimedop)};
-static const struct waiter mq[] = {REAL(mq)};
-static const struct waiter epoll[] = {W(epoll)};
-static const struct waiter sockets[] = {W(receive)};
-
+                                      REAL(mutex_pi),    W(sigtimedwait),    W(semtimedop),      W(epoll),
+                                      REAL(mq)};
 static volatile int left;
 
 static void* run(void* argument) {
@@ -195,17 +179,11 @@ static void* run(void* argument) {
   return NULL;
 }
 
-int main(int argc, char** argv) {
+int main(void) {
   guest_begin();
   const struct waiter* set = plain;
-  size_t count = sizeof plain / sizeof *plain;
-  const char* which = argc > 1 ? argv[1] : "plain";
-#define CHOOSE(name)                    \
-  if (strcmp(which, #name) == 0) {      \
-    set = name;                         \
-    count = sizeof name / sizeof *name; \
-  }
-  CHOOSE(ipc) CHOOSE(mq) CHOOSE(epoll) CHOOSE(sockets) SYS(pipe2(quiet, O_CLOEXEC));
+  const size_t count = sizeof plain / sizeof *plain;
+  SYS(pipe2(quiet, O_CLOEXEC));
   guest_block(SIGUSR2);
   pthread_t threads[32];
   left = (int)count;
