@@ -241,6 +241,13 @@ Result<> be_refused(int fd, const TcpSocketState& state) {
   return success();
 }
 
+// On loopback the kernel is there within microseconds.
+void await_state(int fd, int wanted) {
+  for (int i = 0; i < 1000 && tcp_state(fd) != wanted; ++i) {
+    ::poll(nullptr, 0, 1);
+  }
+}
+
 void close_other_end(UniqueFd& other, const TcpSocketState& state, int fd) {
   if (state.error == EPIPE) {
     ::shutdown(other.get(), SHUT_WR);  // reset after its end
@@ -252,7 +259,11 @@ void close_other_end(UniqueFd& other, const TcpSocketState& state, int fd) {
     const linger at_once{1, 0};
     (void)::setsockopt(other.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   } else if (state.phase == TcpPhase::kEnded) {
+    // The other end first: who ends last leaves nothing that would keep its port busy (TIME_WAIT).
+    ::shutdown(other.get(), SHUT_WR);
+    await_state(fd, TCP_CLOSE_WAIT);
     ::shutdown(fd, SHUT_WR);
+    await_state(fd, TCP_CLOSE);
   }
   other.reset();
 }

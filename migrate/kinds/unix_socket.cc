@@ -95,6 +95,12 @@ int connect_to(int fd, const std::vector<std::uint8_t>& address) {
              : errno;
 }
 
+// Connected datagram sockets that can only be made together, as one of them has no name to connect to.
+bool is_datagram_pair(const UnixSocketState& state) {
+  return state.connected && (state.name.address.empty() || state.peer_name.address.empty()) &&
+         (state.mutual || (state.peer == 0 && state.peer_name.address.empty()));
+}
+
 class UnixSocket : public KindOf<UnixSocketState> {
  public:
   std::string_view name() const override { return "unix_socket"; }
@@ -178,6 +184,9 @@ class UnixSocket : public KindOf<UnixSocketState> {
     state.type = socket_option(fd, SOL_SOCKET, SO_TYPE);
     state.flags = file.flags & kKeptFlags;
     state.name = unix_name(context.shared, fd, false, diag.file);
+    if (context.shared.socket_names != nullptr && context.shared.socket_names->shown(to_text(state.name))) {
+      return Error(kObstacle, "a UNIX socket that is bound to a path of the mount view can't be frozen yet");
+    }
     state.listening = diag.state == TCP_LISTEN;
     state.backlog = diag.backlog;
     state.shutdown = diag.shutdown;
@@ -305,10 +314,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
       }
       return fd;
     }
-    const bool pair = state.type == SOCK_DGRAM
-                          ? state.connected && (state.name.address.empty() || state.peer_name.address.empty()) &&
-                                (state.mutual || (state.peer == 0 && state.peer_name.address.empty()))
-                          : state.connected && !state.waits;
+    const bool pair = state.type == SOCK_DGRAM ? is_datagram_pair(state) : state.connected && !state.waits;
     UniqueFd own;
     UniqueFd other;
     if (pair) {
@@ -436,8 +442,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
   static Result<> fill_datagrams(LinkContext& context, MadeUnix& made, const UnixSocketState& state, int fd) {
     const auto peer = made.sockets.find(state.peer);
     const auto closed = made.closed.find(state.socket);
-    const bool paired = state.connected && (state.name.address.empty() || state.peer_name.address.empty()) &&
-                        (state.mutual || state.peer == 0);
+    const bool paired = is_datagram_pair(state);
     std::vector<std::uint8_t> to;
     if (!state.name.address.empty()) {
       to = address_of(key_of(state.name), made.names.at(key_of(state.name)));

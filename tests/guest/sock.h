@@ -144,7 +144,9 @@ __attribute__((unused)) static void take_fds(int socket, const char* text, int* 
     CHECK(header == NULL);
     return;
   }
-  CHECK(header && header->cmsg_type == SCM_RIGHTS);
+  if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
+    FAIL("no descriptors came with \"%s\"", text);
+  }
   CHECK_EQ(header->cmsg_len, CMSG_LEN((size_t)count * sizeof(int)));
   memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
 }

