@@ -15,6 +15,7 @@
 #include "interpose/guest_memory.h"
 #include "interpose/syscall_args.h"
 #include "interpose/task.h"
+#include "interpose/trace.h"
 #include "interpose/tracee.h"
 
 namespace beam::interpose {
@@ -91,9 +92,11 @@ class CallInProgress {
   std::array<std::optional<std::uint64_t>, 6> saved;
   std::optional<std::uint64_t> saved_ip;  // likewise
   std::uint32_t slots = 0;                // of the agent's pages, given back at exit
-  std::string text;                       // name and arguments as the program gave them, when the call is traced
+  std::unique_ptr<TracedCall> traced;     // when the call is to be printed
   long number = -1;
-  std::uint64_t began = 0;
+  bool entered = true;  // false: the call's entry stop is still to come
+  // Of a call with a timeout that is made again with what was left of it: when it times out (timed_call.h).
+  std::optional<std::int64_t> deadline_ns;
 };
 
 // A call that a routine of the agent does for its caller (interpose/agent/). The task runs there unwatched, until the

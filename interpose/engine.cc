@@ -9,9 +9,11 @@
 
 #include "interpose/shared.h"
 #include "interpose/signal_info.h"
+#include "interpose/socket_names.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
 #include "rootfs/proc_entry.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 

@@ -1,7 +1,10 @@
 #include "interpose/filter.h"
 
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -54,8 +57,8 @@ class FilterBuilder {
     if (a == nullptr || b == nullptr) {
       return a == b;
     }
-    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno && a->trap_when.empty() &&
-           b->trap_when.empty();
+    return strategy_of(*a) == strategy_of(*b) && a->deny_errno == b->deny_errno &&
+           a->deny_only_root == b->deny_only_root && a->trap_when.empty() && b->trap_when.empty();
   }
 
   void collect_ranges() {
@@ -97,7 +100,9 @@ class FilterBuilder {
         emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
         return;
       case Strategy::kDeny:
-        emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(call->deny_errno));
+        emit(BPF_RET | BPF_K, call->deny_only_root && unprivileged_
+                                  ? SECCOMP_RET_ALLOW
+                                  : SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(call->deny_errno));
         return;
       case Strategy::kAnswer:
       case Strategy::kAnswerAtStop:
@@ -172,6 +177,8 @@ class FilterBuilder {
 
   const SyscallTable& table_;
   const SandboxTraits traits_;
+  // With no_new_privs and without namespaces of its own, the sandbox never gets a capability that its supervisor lacks.
+  const bool unprivileged_ = !may_have_capabilities();
   std::vector<Range> ranges_;
   std::vector<sock_filter> code_;
   std::vector<std::size_t> notify_jumps_;
@@ -179,6 +186,15 @@ class FilterBuilder {
 };
 
 }  // namespace
+
+bool may_have_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) {
+    return true;
+  }
+  return (data[0].permitted | data[1].permitted) != 0;
+}
 
 std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits) {
   return FilterBuilder(table, traits).build();

@@ -21,4 +21,8 @@ struct SandboxTraits {
 
 [[nodiscard]] std::vector<sock_filter> build_filter(const SyscallTable& table, SandboxTraits traits = {});
 
+// Whether this process, and so what it starts, has a capability or may get one. With no_new_privs and without
+// namespaces of its own, a sandbox never gets one that its supervisor lacks.
+[[nodiscard]] bool may_have_capabilities();
+
 }  // namespace beam::interpose

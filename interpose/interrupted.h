@@ -7,12 +7,13 @@
 // being made.
 #pragma once
 
+#include "interpose/shared.h"
 #include "interpose/tracee.h"
 
 namespace beam::interpose {
 
 // At a signal's delivery stop: whether the signal has interrupted a call that was still to be answered, and that the
 // signal would not have interrupted natively.
-[[nodiscard]] bool interrupted_unanswered(StoppedTracee& tracee);
+[[nodiscard]] bool interrupted_unanswered(Shared& shared, const Task& task, StoppedTracee& tracee);
 
 }  // namespace beam::interpose

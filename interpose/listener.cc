@@ -121,47 +121,41 @@ void ListenerPool::serve(Listener& listener) {
     RawArgs args;
     std::memcpy(args.data(), notification.data.args, sizeof notification.data.args);
     AnswerCall context{shared_, *caller, fd, notification.id};
-    std::string traced;
-    std::uint64_t began = 0;
-    const bool tracing = shared_.trace.wants(*call);
-    if (tracing) {
-      began = Trace::now();
-      traced = Trace::describe(*call, context.memory(), args);
-    }
+    const auto traced = shared_.trace.begin(*call, caller->vtid, context.memory(), args);
     Answer answer = call->answer(context, args);
     std::int64_t result = answer.value();
-    switch (answer.kind()) {
+    const bool to_pass = answer.kind() == Answer::Kind::kPass && traced != nullptr && !caller->process->revealing;
+    switch (to_pass ? Answer::Kind::kEscalate : answer.kind()) {
       case Answer::Kind::kResult:
+        if (traced != nullptr) {
+          shared_.trace.end(*traced, context.memory(), result);
+        }
         respond(fd, notification.id, result, 0);
         break;
       case Answer::Kind::kPass:
         respond(fd, notification.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
         break;
       case Answer::Kind::kEscalate:
-        shared_.tracer->post([tid, fd, number = call->number,
-                              id = notification.id](Tracer& tracer) { tracer.escalate(tid, number, fd, id); },
+        shared_.tracer->post([tid, fd, number = call->number, id = notification.id,
+                              to_pass](Tracer& tracer) { tracer.escalate(tid, number, fd, id, to_pass); },
                              Tracer::When::kAlways);
         break;
       case Answer::Kind::kDescriptor: {
         seccomp_notif_addfd add{};
         add.id = notification.id;
-        add.flags = SECCOMP_ADDFD_FLAG_SEND;
+        // Not FLAG_SEND: the caller could use its descriptor, close it and find the file still open, here (ETXTBSY,
+        // flock(2), the end of a pipe).
         add.srcfd = static_cast<std::uint32_t>(answer.fd());
         add.newfd_flags = answer.close_on_exec() ? O_CLOEXEC : 0;
         result = ::ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-        if (result < 0) {
-          // Most often EMFILE: the caller's own limit. The answer is still owed.
-          result = -errno;
-          respond(fd, notification.id, result, 0);
+        // Most often EMFILE: the caller's own limit.
+        result = result < 0 ? -errno : result;
+        answer = Answer::result(result);
+        respond(fd, notification.id, result, 0);
+        if (traced != nullptr) {
+          shared_.trace.end(*traced, context.memory(), result);
         }
         break;
-      }
-    }
-    if (tracing && answer.kind() != Answer::Kind::kEscalate) {
-      if (answer.kind() == Answer::Kind::kPass) {
-        shared_.trace.passed(caller->vtid, traced, began);
-      } else {
-        shared_.trace.line(caller->vtid, traced, result, {}, began);
       }
     }
   }
@@ -171,11 +165,12 @@ bool AnswerCall::still_waits() const {
   return listener < 0 || ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &notification) == 0;
 }
 
-void Tracer::escalate(HostPid tid, long number, int listener, std::uint64_t notification) {
+void Tracer::escalate(HostPid tid, long number, int listener, std::uint64_t notification, bool to_pass) {
   Task* task = shared_.tasks.find(tid);
   if (task != nullptr) {
     // Ordered: the stop request first, so that the restart of the call finds it; then the answer that causes the
     // restart.
+    task->escalated_to_pass = to_pass;
     task->escalated.store(number, std::memory_order_release);
     const StoppedTracee tracee(tid);
     tracee.request_stop();

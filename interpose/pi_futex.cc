@@ -189,12 +189,38 @@ Rewrite lock_pi(RewriteCall& call, std::uint64_t word, int operation, std::uint6
   return run_routine(call, PiCall::Kind::kLock, beam_pi_lock, word, operation, FUTEX_WAIT_BITSET);
 }
 
+// The kernel looks at the owner before it looks at the address (kernel/futex/pi.c, futex_unlock_pi).
+Rewrite unlock_pi(RewriteCall& call, std::uint64_t word, int operation) {
+  if (word % 4 != 0) {
+    std::uint32_t value = 0;
+    if (call.memory().read(word, &value, sizeof value) != 0) {
+      return Rewrite::error(EFAULT);
+    }
+    const bool owner = (value & FUTEX_TID_MASK) == static_cast<std::uint32_t>(call.task().vtid.value());
+    return Rewrite::error(owner ? EINVAL : EPERM);
+  }
+  return run_routine(call, PiCall::Kind::kUnlock, beam_pi_unlock, word, operation, FUTEX_WAKE);
+}
+
+// A shared word is known by its page, which has to be there; a private one by its address (kernel/futex/core.c,
+// get_futex_key).
+bool has_key(const RewriteCall& call, std::uint64_t word, int operation) {
+  std::uint32_t value = 0;
+  return (operation & FUTEX_PRIVATE_FLAG) != 0 || call.memory().read(word, &value, sizeof value) == 0;
+}
+
 Rewrite wait_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, std::uint64_t deadline,
                         std::uint64_t lock) {
   if (const int error = check_deadline(call, deadline); error != 0) {
     return Rewrite::error(error);
   }
-  if (word == lock || word % 4 != 0 || lock % 4 != 0) {
+  if (word == lock || lock % 4 != 0) {
+    return Rewrite::error(EINVAL);
+  }
+  if (!has_key(call, lock, operation)) {
+    return Rewrite::error(EFAULT);
+  }
+  if (word % 4 != 0) {
     return Rewrite::error(EINVAL);
   }
   return run_routine(call, PiCall::Kind::kRequeue, beam_pi_requeue, lock, operation, FUTEX_WAIT_BITSET);
@@ -205,6 +231,9 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
                        std::uint64_t lock) {
   if (wake != 1 || requeue < 0 || word == lock || word % 4 != 0 || lock % 4 != 0) {
     return Rewrite::error(EINVAL);
+  }
+  if (!has_key(call, lock, operation)) {
+    return Rewrite::error(EFAULT);
   }
   auto progress = std::make_unique<RequeueCall>();
   call.set_arg(*progress, 1, static_cast<std::uint64_t>(FUTEX_CMP_REQUEUE | (operation & FUTEX_PRIVATE_FLAG)));
@@ -243,10 +272,7 @@ BEAM_SYSCALL_WHEN(futex, Strategy::kRewrite,
     case FUTEX_TRYLOCK_PI:
       return lock_pi(call, word.address(), operation, 0);
     case FUTEX_UNLOCK_PI:
-      if (word.address() % 4 != 0) {
-        return Rewrite::error(EINVAL);
-      }
-      return run_routine(call, PiCall::Kind::kUnlock, beam_pi_unlock, word.address(), operation, FUTEX_WAKE);
+      return unlock_pi(call, word.address(), operation);
     case FUTEX_WAIT_REQUEUE_PI:
       return wait_requeue_pi(call, word.address(), operation, fourth, second.address());
     case FUTEX_CMP_REQUEUE_PI:

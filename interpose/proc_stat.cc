@@ -86,6 +86,7 @@ std::optional<ProcIdentity> read_proc_identity(HostPid tid) {
 
 std::optional<ProcCredentials> read_proc_credentials(HostPid tid) {
   constexpr unsigned kCapKill = 5;  // linux/capability.h
+  constexpr unsigned kCapSysAdmin = 21;
   const auto text = read_small("/proc/" + std::to_string(tid.value()) + "/status");
   if (!text) {
     return std::nullopt;
@@ -97,17 +98,31 @@ std::optional<ProcCredentials> read_proc_credentials(HostPid tid) {
       std::sscanf(text->c_str() + uid, "\nUid: %u %u %u", &ids.real, &ids.effective, &ids.saved) != 3) {
     return std::nullopt;
   }
-  ids.may_kill = (std::strtoull(text->c_str() + cap + 8, nullptr, 16) >> kCapKill & 1U) != 0;
+  const std::uint64_t effective = std::strtoull(text->c_str() + cap + 8, nullptr, 16);
+  ids.may_kill = (effective >> kCapKill & 1U) != 0;
+  ids.may_administer = (effective >> kCapSysAdmin & 1U) != 0;
   return ids;
 }
 
-std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid) {
-  const auto text = read_small("/proc/" + std::to_string(pid.value()) + "/status");
-  const auto at = text ? text->find("\nSigCgt:") : std::string::npos;
+namespace {
+
+std::optional<std::uint64_t> read_signal_set(HostPid tid, const char* title) {
+  const auto text = read_small("/proc/" + std::to_string(tid.value()) + "/status");
+  const auto at = text ? text->find(title) : std::string::npos;
   if (at == std::string::npos) {
     return std::nullopt;
   }
-  return std::strtoull(text->c_str() + at + 8, nullptr, 16);
+  return std::strtoull(text->c_str() + at + std::strlen(title), nullptr, 16);
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid) {
+  return read_signal_set(pid, "\nSigCgt:");
+}
+
+std::optional<std::uint64_t> read_proc_blocked_signals(HostPid tid) {
+  return read_signal_set(tid, "\nSigBlk:");
 }
 
 Result<HostPid> pid_of_pidfd(int fd) {

@@ -34,11 +34,13 @@ struct ProcCredentials {
   uid_t real = 0;
   uid_t effective = 0;
   uid_t saved = 0;
-  bool may_kill = false;  // CAP_KILL is effective
+  bool may_kill = false;        // CAP_KILL is effective
+  bool may_administer = false;  // CAP_SYS_ADMIN is
 };
 [[nodiscard]] std::optional<ProcCredentials> read_proc_credentials(HostPid tid);
 // One bit a signal that has a handler, signal 1 lowest.
 [[nodiscard]] std::optional<std::uint64_t> read_proc_caught_signals(HostPid pid);
+[[nodiscard]] std::optional<std::uint64_t> read_proc_blocked_signals(HostPid tid);
 // The process that a pidfd of this process, or a descriptor of /proc/PID, is for (fdinfo, proc(5)). EBADF when it is
 // neither, ESRCH when its process is gone.
 Result<HostPid> pid_of_pidfd(int fd);

@@ -13,6 +13,7 @@
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "rootfs/proc_entry.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 namespace {
@@ -261,6 +262,7 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
     if (const Task* task = shared_.tasks.find(id.host)) {
       process = task->process;
       stopped = task->state == RunState::kGroupStop;
+      facts.no_new_privs = task->no_new_privs;
       if (task->filters != nullptr) {
         facts.seccomp_mode = task->filters->strict ? SECCOMP_MODE_STRICT : SECCOMP_MODE_FILTER;
         facts.seccomp_filters = task->filters->strict ? 0 : static_cast<int>(task->filters->list.size());
@@ -353,7 +355,7 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
       text = rootfs::proc_locks_text(host, to_virtual);
       break;
     case ProcFile::kSysvipc:
-      text = rootfs::proc_sysvipc_text(host, to_virtual);
+      text = sysv_listing(shared_.sysv, rootfs::proc_sysvipc_text(host, to_virtual));
       break;
     case ProcFile::kHostName: {
       const std::string name = shared_.host_name();
@@ -449,6 +451,19 @@ int ProcView::open_listing_for_stat(const Caller& caller, const ProcNode& node, 
     last_stat_ = {caller.tid, node.shown};
   }
   return list(node, O_PATH, false, fd);
+}
+
+Result<UniqueFd> ProcView::open_listing_again(const std::string& shown, int flags) {
+  directory_is_held();
+  if (shown == "/proc") {
+    return listing_->open_root(processes(), flags);
+  }
+  constexpr std::size_t kPrefix = sizeof "/proc/" - 1;
+  const VirtualPid process(shown.size() > kPrefix ? std::atoi(shown.c_str() + kPrefix) : 0);
+  if (process.value() <= 0) {
+    return Error(ENOENT, "list " + shown);
+  }
+  return listing_->open_tasks(process, threads_of(process), flags);
 }
 
 }  // namespace beam::interpose

@@ -56,6 +56,9 @@ class ProcView final : public rootfs::ProcTasks {
   // The same as fstat(2) of what open_listing() gives next to this caller.
   [[nodiscard]] int open_listing_for_stat(const Caller& caller, const rootfs::ProcNode& node, UniqueFd& fd);
 
+  // The same for a path of the sandbox's /proc that a frozen program had open: "/proc", "/proc/7/task".
+  [[nodiscard]] Result<UniqueFd> open_listing_again(const std::string& shown, int flags);
+
   // What the caller's descriptor or working directory (AT_FDCWD) is called on the workstation.
   [[nodiscard]] static std::optional<std::string> host_path_of(const Caller& caller, GuestFd dir);
   // True when a descriptor leads to a text or a listing, which lie on other file systems than /proc.

@@ -78,8 +78,10 @@ int check_executable(const Found& found) {
 }  // namespace
 
 int find_program(const rootfs::View& view, const rootfs::Where& where, Found found, Program& program) {
-  program.name = where.path;
-  std::string script = where.path;
+  if (program.name.empty()) {
+    program.name = where.path;
+  }
+  std::string script = program.name;
   for (int depth = 0;; ++depth) {
     if (found.kind == Found::Kind::kProc) {
       return EACCES;

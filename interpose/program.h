@@ -18,7 +18,7 @@ struct Program {
   bool by_descriptor = false;  // a file without a path in the view, which the kernel finds by the caller's descriptor
 };
 
-// 0, or the errno value of execve(2). `found` has been looked up as `name`.
+// 0, or the errno value of execve(2). `found` is what `where` leads to; a name in `program` is what a script is told.
 [[nodiscard]] int find_program(const rootfs::View& view, const rootfs::Where& where, rootfs::Found found,
                                Program& program);
 

@@ -9,56 +9,19 @@
 #include <algorithm>
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/agent/layout.h"
-#include "interpose/clone.h"
 #include "interpose/proc_stat.h"
+#include "interpose/timed_call.h"
 
 namespace beam::interpose {
 namespace {
 
 constexpr std::uint64_t kAllSignals = ~0ULL;
-constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND, include/linux/errno.h
-
-// Calls that show a stop as EINTR, although no handler has run (signal(7), "Interruption of system calls ... by stop
-// signals", and those that check signal_pending() themselves). To the program, ERESTARTNOHAND means the same wherever
-// EINTR would be right: the kernel turns it into EINTR when a handler runs.
-bool shows_stop_as_eintr(long number) {
-  switch (number) {
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_rt_sigtimedwait:
-    case SYS_io_getevents:
-    case SYS_io_pgetevents:
-    // With SO_RCVTIMEO or SO_SNDTIMEO set (socket(7)).
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_connect:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_recvmmsg:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
-    case SYS_read:
-    case SYS_readv:
-    case SYS_write:
-    case SYS_writev:
-    // With a timeout in memory that can't be written (fs/select.c poll_select_finish).
-    case SYS_ppoll:
-    case SYS_pselect6:
-    case SYS_select:
-      return true;
-    default:
-      return false;
-  }
-}
 
 bool in_beams_code(const AddressSpace& space, std::uint64_t rip) {
   if (!space.agent_mapped) {
@@ -72,21 +35,15 @@ bool in_beams_code(const AddressSpace& space, std::uint64_t rip) {
 
 // --- Tracer's part ---
 
-// The parent of a vfork sleeps where only death wakes it, until this process executes a program or ends.
-bool Tracer::lets_vfork_parent_wait(const Process& process) const {
-  return std::any_of(shared_.tasks.tasks().begin(), shared_.tasks.tasks().end(), [&](const auto& entry) {
-    const auto* clone = dynamic_cast<const CloneInProgress*>(entry.second->call.get());
-    return clone != nullptr && (clone->flags & CLONE_VFORK) != 0 && clone->child == process.vpid;
-  });
-}
-
+// A program whose memory is closed does not stop before its first system call has opened it (reveal.h).
 void Tracer::request_hold(const Task& task) const {
-  if (task.state != RunState::kNew && !task.exiting && !lets_vfork_parent_wait(*task.process)) {
+  if (task.state != RunState::kNew && !task.exiting && !task.process->unreadable && task.state != RunState::kInVfork) {
     ::ptrace(PTRACE_INTERRUPT, task.tid.value(), nullptr, nullptr);
   }
 }
 
 void Tracer::hold(Task& task, StoppedTracee tracee, int stop_signal) {
+  leave_agent(task, tracee);
   tracee.flush_regs();
   task.state = RunState::kHeld;
   task.held_stop_signal = stop_signal;
@@ -95,6 +52,9 @@ void Tracer::hold(Task& task, StoppedTracee tracee, int stop_signal) {
 void Tracer::begin_hold() {
   holding_ = true;
   for (const auto& [tid, task] : shared_.tasks.tasks()) {
+    if (task->state == RunState::kInVfork) {
+      hold(*task, StoppedTracee(tid), 0);
+    }
     request_hold(*task);
   }
 }
@@ -124,7 +84,15 @@ void Tracer::end_hold() {
       // when SIGCONT has come, without an instruction in between.
       StoppedTracee(tid).request_stop();
     }
-    resume(*task, StoppedTracee(tid));
+    if (task->vfork_child != VirtualPid()) {
+      task->state = RunState::kInVfork;
+      continue;
+    }
+    StoppedTracee tracee(tid);
+    if (task->timed_restart) {
+      begin_timed_restart(*task, tracee);
+    }
+    resume(*task, std::move(tracee));
   }
 }
 
@@ -144,8 +112,7 @@ Result<std::unique_ptr<QuiescedSandbox>> QuiescedSandbox::begin(Tracer& tracer, 
   for (Task* task : quiesced->tasks()) {
     BEAM_TRY(quiesced->tidy(*task));
   }
-  // A step may have ended a task, or found one killed: the table has to say so.
-  tracer.take_events();
+  BEAM_TRY(quiesced->bury_killed(patience));
   if (fault_point("quiesce.stopped")) {
     return Error(EIO, "quiesce: fault point");
   }
@@ -216,12 +183,9 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
       continue;
     }
     if (missing != nullptr && std::chrono::steady_clock::now() > give_up) {
-      const auto* clone = dynamic_cast<const CloneInProgress*>(missing->call.get());
-      const bool vfork = clone != nullptr && (clone->flags & CLONE_VFORK) != 0;
       return Error(EBUSY, "stop thread " + std::to_string(missing->vtid.value()) + " of process " +
                               std::to_string(missing->process->vpid.value()) +
-                              (vfork ? ", which waits in vfork for its child to execute a program"
-                                     : ", which sleeps uninterruptibly in the kernel"))
+                              ", which sleeps uninterruptibly in the kernel")
           .remedy("try again later");
     }
     // Stops come within microseconds; what takes longer sleeps in the kernel, and is worth waiting for in larger steps.
@@ -230,8 +194,34 @@ Result<> QuiescedSandbox::stop_all(std::chrono::milliseconds patience) {
   }
 }
 
+// A signal that was on its way may have killed a task although it was held, or a step may have ended it: the table has
+// to say so.
+Result<> QuiescedSandbox::bury_killed(std::chrono::milliseconds patience) {
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    tracer_->take_events();
+    const Task* dying = nullptr;
+    for (const auto& [tid, task] : tracer_->shared().tasks.tasks()) {
+      const bool leader_of_living = task->exiting && tid == task->process->host && task->process->threads > 1;
+      if (task->state == RunState::kHeld && !leader_of_living && (task->exiting || !StoppedTracee(tid).signal_mask())) {
+        dying = task.get();
+        break;
+      }
+    }
+    if (dying == nullptr) {
+      return success();
+    }
+    if (std::chrono::steady_clock::now() > give_up) {
+      return Error(EBUSY,
+                   "wait for the end of thread " + std::to_string(dying->vtid.value()) + ", which has been killed");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
 Result<> QuiescedSandbox::tidy(Task& task) {
   StoppedTracee tracee(task.tid);
+  tracer_->undo_timed_restart(task, tracee);
   const AddressSpace& space = *task.process->space;
   const auto died = [&] { return task.exiting || ::kill(task.process->host.value(), 0) != 0; };
   user_regs_struct* regs = tracee.regs();
@@ -269,6 +259,15 @@ Result<> QuiescedSandbox::tidy(Task& task) {
     regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
     tracee.set_regs_changed();
     tracee.flush_regs();
+  }
+  const auto result = static_cast<std::int64_t>(regs->rax);
+  const auto number = static_cast<long>(regs->orig_rax);
+  if (result == kRestartBlock && (number != SYS_restart_syscall || !task.restarting.deadline_ns)) {
+    const long original = number == SYS_restart_syscall ? task.restarting.number : number;
+    const auto known = std::exchange(task.timed_restart, std::nullopt);  // of a call that was made again already
+    task.restarting = {original, known ? known : deadline_of(original, *regs, tracee.memory(), blocked_call(task.tid))};
+  } else if (result == kRestartNoHandler && !task.timed_restart) {
+    task.timed_restart = deadline_of(number, *regs, tracee.memory(), blocked_call(task.tid));
   }
   return success();
 }

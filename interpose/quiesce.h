@@ -47,6 +47,7 @@ class QuiescedSandbox {
   explicit QuiescedSandbox(Tracer& tracer) : tracer_(&tracer) {}
   Result<> stop_all(std::chrono::milliseconds patience);
   Result<> tidy(Task& task);
+  Result<> bury_killed(std::chrono::milliseconds patience);
 
   Tracer* tracer_;  // null once resumed or ended
   std::unordered_map<HostPid, BlockedCall> blocked_;

@@ -4,6 +4,8 @@
 #include <fstream>
 
 #include "interpose/proc_stat.h"
+#include "interpose/socket_names.h"
+#include "rootfs/view.h"
 
 namespace beam::interpose {
 namespace {
@@ -20,8 +22,10 @@ Shared::Shared(EngineOptions engine_options, Observer& owner)
     : options(std::move(engine_options)),
       observer(owner),
       pids(workstation_pid_limit()),
-      trace(options.trace_fd, options.trace_classes),
+      trace(options.trace_fd, options.trace_classes, pids),
       host_name_(options.host_name) {}
+
+Shared::~Shared() = default;
 
 std::string Shared::host_name() const {
   const std::lock_guard lock(name_mutex_);
@@ -31,6 +35,24 @@ std::string Shared::host_name() const {
 void Shared::set_host_name(std::string name) {
   const std::lock_guard lock(name_mutex_);
   host_name_ = std::move(name);
+}
+
+std::string Shared::domain_name() const {
+  const std::lock_guard lock(name_mutex_);
+  return domain_name_;
+}
+
+void Shared::set_domain_name(std::string name) {
+  const std::lock_guard lock(name_mutex_);
+  domain_name_ = std::move(name);
+}
+
+pid_t Shared::host_argument(pid_t virtual_pid) const {
+  if (virtual_pid <= 0) {
+    return virtual_pid;
+  }
+  const HostPid host = pids.to_host(VirtualPid(virtual_pid));
+  return host == HostPid() ? INT32_MAX : host.value();  // PID_MAX_LIMIT is 2^22 (linux/threads.h)
 }
 
 std::shared_ptr<Process> Shared::process(VirtualPid vpid) const {

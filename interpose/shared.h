@@ -10,13 +10,19 @@
 #include "interpose/engine.h"
 #include "interpose/proc_view.h"
 #include "interpose/socket_names.h"
+#include "interpose/sysv_space.h"
 #include "interpose/task.h"
 #include "interpose/trace.h"
+#include "interpose/watched_paths.h"
 #include "ns/pid_space.h"
-#include "rootfs/view.h"
+
+namespace beam::rootfs {
+class View;
+}
 
 namespace beam::interpose {
 
+class SocketNames;
 class Tracer;
 
 // What the sandbox's clocks are ahead of this workstation's, so that they go on over a freeze where they stopped.
@@ -27,11 +33,13 @@ struct ClockOffsets {
 
 struct Shared {
   Shared(EngineOptions engine_options, Observer& owner);
+  ~Shared();
 
   const EngineOptions options;
   Observer& observer;
   TaskTable tasks;
   ns::PidSpace pids;
+  SysvSpace sysv;
   Trace trace;
   std::unique_ptr<ProcView> proc;
   // Null: paths are the workstation's.
@@ -42,6 +50,7 @@ struct Shared {
   ClockOffsets clock_offsets;
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
+  WatchedPaths watched_paths;
 
   // The message traps (message_traps.h) that every process of the sandbox has from its start on.
   std::atomic<unsigned> message_traps{0};
@@ -49,6 +58,14 @@ struct Shared {
   // The name that uname(2) shows; sethostname(2) changes it.
   [[nodiscard]] std::string host_name() const;
   void set_host_name(std::string name);
+  // Likewise setdomainname(2); empty: the workstation's.
+  [[nodiscard]] std::string domain_name() const;
+  void set_domain_name(std::string name);
+
+  // The host id for an argument of a call that the kernel then makes: what is no name of a task (0, negative) as it is,
+  // and for a name that nothing in the sandbox has one that nothing has anywhere. So it is the kernel that refuses, in
+  // its own order of checks.
+  [[nodiscard]] pid_t host_argument(pid_t virtual_pid) const;
 
   // The process of the sandbox with this virtual pid (a thread's id names its process too, as kill(2) takes it), or
   // null.
@@ -59,6 +76,7 @@ struct Shared {
  private:
   mutable std::mutex name_mutex_;
   std::string host_name_;
+  std::string domain_name_;
 };
 
 }  // namespace beam::interpose

@@ -20,7 +20,9 @@
 #include "base/log.h"
 #include "interpose/agent.h"
 #include "interpose/filter.h"
+#include "interpose/jail.h"
 #include "interpose/message_traps.h"
+#include "interpose/program.h"
 #include "interpose/tracer.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -39,7 +41,7 @@ struct Report {
   int step;
   int value;  // listener's descriptor, or errno
 };
-enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors, kPrivileges, kFilter, kExec };
+enum Step : int { kListening = 1, kSession, kTerminal, kDirectory, kDescriptors, kPrivileges, kJail, kFilter, kExec };
 
 const char* step_name(int step) {
   switch (step) {
@@ -53,6 +55,8 @@ const char* step_name(int step) {
       return "set up descriptors";
     case kPrivileges:
       return "set no_new_privs";
+    case kJail:
+      return "enter the Landlock domain of";
     case kFilter:
       return "install the seccomp filter";
     default:
@@ -67,6 +71,7 @@ struct ChildPlan {
   const sock_fprog& program;
   const sock_fprog& further;  // a filter to be stacked upon it; empty: none
   int control;                // a socket to the supervisor
+  int jail;                   // a Landlock ruleset; -1: none
   std::vector<int>& parked;   // room for a copy of each descriptor, and of `control`
 };
 
@@ -96,6 +101,11 @@ struct ChildPlan {
   }
   if (!request.working_directory.empty() && ::chdir(request.working_directory.c_str()) != 0) {
     fail(kDirectory);
+  }
+  // Here, as its descriptor is about to be closed.
+  if (plan.jail >= 0 &&
+      (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_landlock_restrict_self, plan.jail, 0) != 0)) {
+    fail(kJail);
   }
   // Out of the way first, so that no source is overwritten before it has been copied.
   const std::size_t kept = 3 + request.inherit.size();
@@ -193,12 +203,16 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   }
   const sock_fprog further{static_cast<unsigned short>(further_code.size()), further_code.data()};
   std::vector<int> parked(4 + request.inherit.size());
+  UniqueFd jail;
+  if (shared_.view != nullptr) {
+    BEAM_TRY_ASSIGN(jail, make_jail(*shared_.view));
+  }
   const pid_t pid = ::fork();
   if (pid < 0) {
     return Error::from_errno("fork for " + request.path);
   }
   if (pid == 0) {
-    run_child({request, argv, envp, program, further, theirs.get(), parked});
+    run_child({request, argv, envp, program, further, theirs.get(), jail.get(), parked});
   }
   theirs.reset();
   const auto give_up = [&](Error error) {
@@ -264,13 +278,71 @@ Task& Tracer::add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps)
   process->message_traps = message_traps;
   process->space = std::make_shared<AddressSpace>();
   shared_.tasks.add_process(process);
-  return shared_.tasks.add(host, vpid, process);
+  Task& task = shared_.tasks.add(host, vpid, process);
+  task.no_new_privs = ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;  // inherited, as by any child
+  return task;
+}
+
+namespace {
+
+// A first program that the workstation has by another path than the sandbox.
+struct FirstProgram : CallInProgress {
+  std::string name;
+  void at_exit(ExitCall& /*call*/) override {}
+  void executed(StoppedTracee& tracee, bool filtered) override { show_program_name(tracee, name, filtered); }
+};
+
+}  // namespace
+
+// The request with the workstation's paths for those of the view.
+Result<SpawnRequest> Tracer::in_view(const SpawnRequest& request) const {
+  SpawnRequest seen = request;
+  rootfs::View& view = *shared_.view;
+  rootfs::Where where;
+  rootfs::View::Opened directory;
+  where.path = request.working_directory.empty() ? "/" : request.working_directory;
+  if (const int error = view.open(where, O_PATH | O_DIRECTORY, 0, 0, directory); error != 0) {
+    return Error(error, "enter working directory " + request.working_directory);
+  }
+  if (directory.by_kernel) {
+    seen.working_directory = directory.host;
+    where.base = directory.found.spot.view;
+  }
+  where.path = request.path;
+  rootfs::Found executable;
+  Program program;
+  int error = view.find(where, rootfs::kFollow, executable);
+  error = error != 0 ? error : find_program(view, where, std::move(executable), program);
+  if (error != 0) {
+    return request.is_own ? Result<SpawnRequest>(std::move(seen)) : Error(error, "execute " + request.path);
+  }
+  seen.path = program.host;
+  if (seen.path.size() < request.path.size()) {
+    seen.path.insert(0, request.path.size() - seen.path.size(), '/');
+  }
+  if (!program.prefix.empty()) {
+    if (!seen.argv.empty()) {
+      seen.argv.erase(seen.argv.begin());
+    }
+    seen.argv.insert(seen.argv.begin(), program.prefix.begin(), program.prefix.end());
+  }
+  return seen;
 }
 
 Result<Spawned> Tracer::spawn(const SpawnRequest& request) {
-  BEAM_TRY_ASSIGN(const HostPid host, start_process(request));
+  SpawnRequest seen;
+  if (shared_.view != nullptr) {
+    BEAM_TRY_ASSIGN(seen, in_view(request));
+  }
+  BEAM_TRY_ASSIGN(const HostPid host, start_process(shared_.view != nullptr ? seen : request));
   const VirtualPid vpid = shared_.pids.allocate(host);
-  on_exec(add_spawned(host, vpid, message_traps_of(request)), StoppedTracee(host));
+  Task& task = add_spawned(host, vpid, message_traps_of(request));
+  if (shared_.view != nullptr && seen.path != request.path) {
+    auto first = std::make_unique<FirstProgram>();
+    first->name = request.path;
+    task.call = std::move(first);
+  }
+  on_exec(task, StoppedTracee(host));
   return Spawned{vpid, host};
 }
 
@@ -285,6 +357,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
   if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);
   }
+  task.no_new_privs = true;  // an image does not say; a program that has set it relies on it
   hold(task, std::move(tracee), 0);
   return &task;
 }

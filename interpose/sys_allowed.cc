@@ -160,18 +160,13 @@ const ListRegistration kProcess{
     ALLOW(getrandom),
     ALLOW(sched_get_priority_max),
     ALLOW(sched_get_priority_min),
-    ALLOW(sysinfo),
-    ALLOW(landlock_create_ruleset),
-    ALLOW(landlock_add_rule),
-    ALLOW(landlock_restrict_self),
     ALLOW(lsm_get_self_attr),
     ALLOW(lsm_list_modules),
 };
 
 const ListRegistration kIpc{
-    ALLOW(shmget),     ALLOW(shmat),        ALLOW(shmdt),           ALLOW(semget),    ALLOW(semop),
-    ALLOW(semtimedop), ALLOW(msgget),       ALLOW(msgsnd),          ALLOW(msgrcv),    ALLOW(mq_open),
-    ALLOW(mq_unlink),  ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
+    ALLOW(shmdt),           ALLOW(mq_unlink), ALLOW(mq_timedsend),
+    ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
 };
 
 #undef ALLOW

@@ -454,9 +454,21 @@ BEAM_VIEW_SYSCALL(name_to_handle_at) {
 
 // --- watches ---
 
-BEAM_VIEW_SYSCALL(inotify_add_watch, GuestFd fd, GuestPath path, unsigned mask) {
-  (void)fd, (void)path, (void)mask;
-  return Answer::escalate();
+// The kernel's own, once the path has been noted (watched_paths.h).
+BEAM_SYSCALL(inotify_add_watch, Strategy::kAnswer, GuestFd fd, GuestPath path, unsigned mask) {
+  (void)fd;
+  if (call.shared.view) {
+    return Answer::escalate();
+  }
+  std::string text;
+  if (call.memory().read_string(path.address(), text, PATH_MAX) == 0 && !text.empty()) {
+    const std::optional<std::string> directory =
+        text.starts_with('/') ? std::string() : ProcView::host_path_of(call.caller, kHere);
+    if (directory) {
+      call.shared.watched_paths.note(directory->empty() ? text : *directory + "/" + text, (mask & IN_DONT_FOLLOW) == 0);
+    }
+  }
+  return Answer::pass();
 }
 BEAM_ESCALATED(inotify_add_watch, GuestFd fd, GuestPath path, unsigned mask) {
   (void)fd;
@@ -481,6 +493,7 @@ BEAM_ESCALATED(inotify_add_watch, GuestFd fd, GuestPath path, unsigned mask) {
     case Found::Kind::kFile:
       break;
   }
+  call.shared().watched_paths.note(host, (mask & IN_DONT_FOLLOW) == 0);
   return with_view_path(call, host, 1);
 }
 

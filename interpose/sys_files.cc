@@ -1,6 +1,7 @@
 // Descriptors that carry process ids: fcntl(2) owners and locks, ioctl_tty(2) groups.
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -128,15 +129,61 @@ constexpr std::uint64_t kSiocspgrp = 0x8902;
 constexpr std::uint64_t kFiogetown = 0x8903;
 constexpr std::uint64_t kSiocgpgrp = 0x8904;
 
-BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
-                  (one_of(1,
-                          {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp})),
-                  GuestFd fd, std::uint64_t request, std::uint64_t argument) {
+// Only sockets know these requests (net/socket.c): 0, or an errno.
+int of_a_socket(const AnswerCall& call, GuestFd fd) {
+  int error = 0;
+  const UniqueFd copy = call.descriptor(fd, error);
+  struct stat status {};
+  if (!copy || ::fstat(copy.get(), &status) != 0) {
+    return copy ? errno : -error;
+  }
+  const bool path_only = (::fcntl(copy.get(), F_GETFL) & O_PATH) != 0;
+  return path_only ? EBADF : S_ISSOCK(status.st_mode) ? 0 : ENOTTY;
+}
+
+// Requests that change a file by a descriptor for reading: of a mount view, that could be the workstation's file. By
+// type: attributes (ext4, FS_IOC_*), those of xfs, and all of btrfs, where sharing blocks into a file open for writing
+// is fine.
+constexpr std::uint64_t kTypeMask = 0xff00;
+constexpr std::uint64_t kBtrfs = 0x9400;
+constexpr std::uint64_t kXfs = 'X' << 8;
+constexpr std::uint64_t kSetFlags = 0x40086602;    // FS_IOC_SETFLAGS
+constexpr std::uint64_t kSetVersion = 0x40087602;  // FS_IOC_SETVERSION
+constexpr std::uint64_t kGetXattr = 0x801c581f;    // FS_IOC_FSGETXATTR
+constexpr std::uint64_t kClone = 0x40049409;       // FICLONE
+constexpr std::uint64_t kCloneRange = 0x4020940d;  // FICLONERANGE
+constexpr std::uint64_t kDedupe = 0xc0189436;      // FIDEDUPERANGE
+
+TrapWhen trapped_requests() {
+  TrapWhen when = one_of(1, {TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, kFiosetown, kSiocspgrp, kFiogetown, kSiocgpgrp,
+                             kSetFlags, kSetVersion});
+  when.push_back({is(1, kBtrfs, kTypeMask)});
+  when.push_back({is(1, kXfs, kTypeMask)});
+  return when;
+}
+
+bool changes_files(std::uint64_t request) {
+  const std::uint64_t type = request & kTypeMask;
+  return request == kSetFlags || request == kSetVersion || (type == kXfs && request != kGetXattr) ||
+         (type == kBtrfs && request != kClone && request != kCloneRange && request != kDedupe);
+}
+
+BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer, (trapped_requests()), GuestFd fd, std::uint64_t request,
+                  std::uint64_t argument) {
+  if (changes_files(request)) {
+    return call.shared.view != nullptr ? Answer::error(ENOTTY) : Answer::pass();
+  }
+  if ((request & kTypeMask) == kBtrfs || (request & kTypeMask) == kXfs) {
+    return Answer::pass();
+  }
   switch (request) {
     case TIOCSTI:
       return Answer::error(EIO);  // as a kernel without legacy TIOCSTI answers (dev.tty.legacy_tiocsti)
     case kFiosetown:
     case kSiocspgrp: {
+      if (const int refused = of_a_socket(call, fd); refused != 0) {
+        return Answer::error(refused);
+      }
       pid_t owner = 0;
       if (call.memory().read(argument, &owner, sizeof owner) != 0) {
         return Answer::error(EFAULT);
@@ -145,6 +192,9 @@ BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer,
     }
     case kFiogetown:
     case kSiocgpgrp: {
+      if (const int refused = of_a_socket(call, fd); refused != 0) {
+        return Answer::error(refused);
+      }
       int error = 0;
       const UniqueFd copy = call.descriptor(fd, error);
       f_owner_ex owner{};

@@ -69,46 +69,26 @@ BEAM_SYSCALL(setsid, Strategy::kRewrite) {
 }
 
 // The kernel writes no id here; it gives the caller's, which is known without asking it.
-BEAM_SYSCALL(set_tid_address, Strategy::kRewrite, RemotePtr<int> address) {
+BEAM_SYSCALL(set_tid_address, Strategy::kRewrite, RemotePtr<void> address) {
   (void)address;
   return Rewrite::until_exit(std::make_unique<PidResult>());
 }
 
 // One pid argument that 0 leaves to the caller.
-Rewrite with_pid(RewriteCall& call, std::size_t index, PidArg pid, int unknown = ESRCH) {
-  if (pid.value == 0) {
+Rewrite with_pid(RewriteCall& call, std::size_t index, PidArg pid) {
+  if (pid.value <= 0) {
     return Rewrite::pass();
   }
-  const HostPid host = pid.value > 0 ? call.shared().pids.to_host(VirtualPid(pid.value)) : HostPid();
-  if (host == HostPid()) {
-    // The kernel's own order of checks (EINVAL, EFAULT before ESRCH) matters only for a pid that it can find.
-    return pid.value < 0 ? Rewrite::pass() : Rewrite::error(unknown);
-  }
   auto progress = std::make_unique<PlainCall>();
-  call.set_arg(*progress, index, static_cast<std::uint64_t>(host.value()));
+  call.set_arg(*progress, index, static_cast<std::uint64_t>(call.shared().host_argument(pid.value)));
   return Rewrite::until_exit(std::move(progress));
 }
 
 // setpgid(0, 0) names nobody and passes.
 BEAM_SYSCALL_WHEN(setpgid, Strategy::kRewrite, (TrapWhen{{is_not(0, 0)}, {is_not(1, 0)}}), PidArg pid, PidArg group) {
-  if (group.value < 0 || pid.value < 0) {
-    return Rewrite::pass();
-  }
   auto progress = std::make_unique<PlainCall>();
-  if (pid.value != 0) {
-    const HostPid host = call.shared().pids.to_host(VirtualPid(pid.value));
-    if (host == HostPid()) {
-      return Rewrite::error(ESRCH);
-    }
-    call.set_arg(*progress, 0, static_cast<std::uint64_t>(host.value()));
-  }
-  if (group.value != 0) {
-    const HostPid host = call.shared().pids.to_host(VirtualPid(group.value));
-    if (host == HostPid()) {
-      return Rewrite::error(EPERM);
-    }
-    call.set_arg(*progress, 1, static_cast<std::uint64_t>(host.value()));
-  }
+  call.set_arg(*progress, 0, static_cast<std::uint64_t>(call.shared().host_argument(pid.value)));
+  call.set_arg(*progress, 1, static_cast<std::uint64_t>(call.shared().host_argument(group.value)));
   return Rewrite::until_exit(std::move(progress));
 }
 
@@ -118,11 +98,11 @@ BEAM_SYSCALL_WHEN(sched_setparam, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pi
   (void)param;
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(sched_getparam, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<sched_param> param) {
+BEAM_SYSCALL_WHEN(sched_getparam, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, OutPtr<sched_param> param) {
   (void)param;
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(sched_setscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, int policy,
+BEAM_SYSCALL_WHEN(sched_setscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, SchedPolicy policy,
                   RemotePtr<sched_param> param) {
   (void)policy, (void)param;
   return with_pid(call, 0, pid);
@@ -130,7 +110,7 @@ BEAM_SYSCALL_WHEN(sched_setscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidAr
 BEAM_SYSCALL_WHEN(sched_getscheduler, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid) {
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(sched_rr_get_interval, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, RemotePtr<void> interval) {
+BEAM_SYSCALL_WHEN(sched_rr_get_interval, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, OutPtr<timespec> interval) {
   (void)interval;
   return with_pid(call, 0, pid);
 }
@@ -154,8 +134,8 @@ BEAM_SYSCALL_WHEN(sched_getattr, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid
   (void)attr, (void)size, (void)flags;
   return with_pid(call, 0, pid);
 }
-BEAM_SYSCALL_WHEN(prlimit64, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, int resource, RemotePtr<void> fresh,
-                  RemotePtr<void> old) {
+BEAM_SYSCALL_WHEN(prlimit64, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, Resource resource,
+                  RemotePtr<rlimit> fresh, OutPtr<rlimit> old) {
   (void)resource, (void)fresh, (void)old;
   return with_pid(call, 0, pid);
 }
@@ -187,14 +167,9 @@ BEAM_SYSCALL(process_vm_writev, Strategy::kRewrite, PidArg pid, RemotePtr<void> 
 
 BEAM_SYSCALL(kcmp, Strategy::kRewrite, PidArg first, PidArg second, int type, std::uint64_t a, std::uint64_t b) {
   (void)type, (void)a, (void)b;
-  const HostPid one = call.shared().pids.to_host(VirtualPid(first.value));
-  const HostPid two = call.shared().pids.to_host(VirtualPid(second.value));
-  if (one == HostPid() || two == HostPid()) {
-    return Rewrite::error(ESRCH);
-  }
   auto progress = std::make_unique<PlainCall>();
-  call.set_arg(*progress, 0, static_cast<std::uint64_t>(one.value()));
-  call.set_arg(*progress, 1, static_cast<std::uint64_t>(two.value()));
+  call.set_arg(*progress, 0, static_cast<std::uint64_t>(call.shared().host_argument(first.value)));
+  call.set_arg(*progress, 1, static_cast<std::uint64_t>(call.shared().host_argument(second.value)));
   return Rewrite::until_exit(std::move(progress));
 }
 
@@ -236,17 +211,17 @@ Rewrite for_user(RewriteCall& call, PidArg user, Each each) {
 constexpr int kIoprioWhoProcess = 1;  // linux/ioprio.h
 constexpr int kIoprioWhoUser = 3;
 
-BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which,
+BEAM_SYSCALL_WHEN(getpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), PriorityWhich which,
                   PidArg who) {
-  if (which != PRIO_USER) {
+  if (which.value != PRIO_USER) {
     return with_pid(call, 1, who);
   }
   // The raw call gives 20 - nice, so that the highest priority is the greatest number (getpriority(2)).
   return for_user(call, who, [](pid_t tid) { return ::syscall(SYS_getpriority, PRIO_PROCESS, tid); });
 }
-BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), int which,
+BEAM_SYSCALL_WHEN(setpriority, Strategy::kRewrite, (TrapWhen{{is_not(1, 0)}, {is(0, PRIO_USER)}}), PriorityWhich which,
                   PidArg who, int priority) {
-  if (which != PRIO_USER) {
+  if (which.value != PRIO_USER) {
     return with_pid(call, 1, who);
   }
   return for_user(call, who, [priority](pid_t tid) { return ::syscall(SYS_setpriority, PRIO_PROCESS, tid, priority); });

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "interpose/shared.h"
+#include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
 #include "interpose/view_call.h"
 
@@ -137,6 +138,11 @@ BEAM_VIEW_SYSCALL(umask, Mode mask) {
   call.caller.process->umask.store(static_cast<int>(mask.value & 0777), std::memory_order_relaxed);
   return Answer::pass();
 }
+
+// A domain of the program's own would bind the program, but not the supervisor that opens its files: refused, as by a
+// kernel that was booted without Landlock, rather than made without effect.
+BEAM_VIEW_SYSCALL(landlock_create_ruleset) { return Answer::error(EOPNOTSUPP); }
+BEAM_VIEW_SYSCALL(landlock_add_rule) { return Answer::error(EOPNOTSUPP); }
 
 // A root in the view. What can't be done by an ordinary user is refused as the kernel refuses it.
 BEAM_VIEW_SYSCALL(chroot, GuestPath path) {

@@ -2,6 +2,7 @@
 // sandbox's /proc is opened by the supervisor and handed over, or opened by the kernel under the workstation's path; so
 // is everything where there is a mount view.
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +10,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "interpose/host_path.h"
 #include "interpose/program.h"
@@ -155,10 +158,26 @@ Answer open_object(const rootfs::Found& found, int flags) {
   return fd ? Answer::descriptor(std::move(fd), (flags & O_CLOEXEC) != 0) : Answer::error(errno);
 }
 
+// A path that may have to stay below its directory, or has it for a root.
+int read_below(ViewPath& argument, const GuestMemory& memory, GuestFd dir, GuestPath path, unsigned find_flags) {
+  std::string text;
+  if (const int error = memory.read_string(path.address(), text, PATH_MAX); error != 0) {
+    return error;
+  }
+  if (text.starts_with('/') && (find_flags & rootfs::kBeneath) != 0) {
+    return EXDEV;
+  }
+  if (text.starts_with('/') && (find_flags & rootfs::kInRoot) != 0) {
+    text.erase(0, text.find_first_not_of('/'));
+    text = text.empty() ? "." : text;
+  }
+  return argument.set(dir, std::move(text));
+}
+
 Answer open_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, mode_t mode,
                     unsigned find_flags = 0) {
   ViewPath argument(call.shared, call.caller);
-  if (const int error = argument.read(dir, path); error != 0) {
+  if (const int error = read_below(argument, call.memory(), dir, path, find_flags); error != 0) {
     return Answer::error(error);
   }
   rootfs::View::Opened opened;
@@ -205,7 +224,7 @@ Rewrite open_in_view_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std
   const Caller caller = caller_of(call);
   ViewPath argument(call.shared(), caller);
   rootfs::View::Opened opened;
-  int error = argument.read(dir, path);
+  int error = read_below(argument, call.memory(), dir, path, find_flags);
   error = error != 0 ? error : call.shared().view->open(argument.where(), flags, 0, find_flags, opened);
   if (error != 0) {
     return Rewrite::error(error);
@@ -386,23 +405,19 @@ Answer by_host_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool fo
 Rewrite enter_in_view(RewriteCall& call, GuestPath path) {
   const Caller caller = caller_of(call);
   ViewPath argument(call.shared(), caller);
-  rootfs::Found found;
+  rootfs::View::Opened opened;
   int error = argument.read(kHere, path);
-  error = error != 0 ? error : call.shared().view->find(argument.where(), rootfs::kFollow, found);
+  error = error != 0 ? error : call.shared().view->open(argument.where(), O_PATH | O_DIRECTORY, 0, 0, opened);
   if (error != 0) {
     return Rewrite::error(error);
   }
-  if (found.kind == rootfs::Found::Kind::kProc) {
-    note_directory(*call.shared().proc, found.proc, O_PATH);
-    return with_host_path(call, found.proc, 0);
+  if (opened.by_kernel) {
+    return with_view_path(call, opened.host, 0);
   }
-  if (!S_ISDIR(found.status.st_mode)) {
-    return Rewrite::error(ENOTDIR);
+  if (opened.found.kind == rootfs::Found::Kind::kProc) {
+    note_directory(*call.shared().proc, opened.found.proc, O_PATH);
   }
-  if (found.kind == rootfs::Found::Kind::kObject) {
-    return with_host_path(call, found.proc, 0);
-  }
-  return with_view_path(call, call.shared().view->host_path(found.spot), 0);
+  return with_host_path(call, opened.found.proc, 0);
 }
 
 BEAM_SYSCALL(chdir, Strategy::kAnswer, GuestPath path) {
@@ -444,6 +459,18 @@ Answer execute(const AnswerCall& call, GuestFd dir, GuestPath path, bool follow)
   return passes && holds_robust_futexes(call.caller.tid, call.memory()) ? Answer::escalate() : std::move(answer);
 }
 
+bool closes_on_exec(const Caller& caller, GuestFd fd) {
+  std::ifstream info("/proc/" + std::to_string(caller.tid.value()) + "/fdinfo/" + std::to_string(fd.value()));
+  std::string name;
+  std::string value;
+  while (info >> name >> value) {
+    if (name == "flags:") {
+      return (std::strtol(value.c_str(), nullptr, 8) & O_CLOEXEC) != 0;
+    }
+  }
+  return false;
+}
+
 Rewrite execute_in_view(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags) {
   const Caller caller = caller_of(call);
   ViewPath argument(call.shared(), caller);
@@ -453,6 +480,9 @@ Rewrite execute_in_view(RewriteCall& call, GuestFd dir, GuestPath path, std::siz
   auto progress = std::make_unique<ExecCall>();
   rootfs::Found found;
   Program program;
+  if (argument.is_descriptor()) {
+    program.name = "/dev/fd/" + std::to_string(dir.value());
+  }
   {
     const ActAs acting(caller);
     const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0 || argument.is_descriptor();
@@ -461,6 +491,9 @@ Rewrite execute_in_view(RewriteCall& call, GuestFd dir, GuestPath path, std::siz
     if (error != 0) {
       return Rewrite::error(error);
     }
+  }
+  if (argument.is_descriptor() && !program.prefix.empty() && closes_on_exec(caller, dir)) {
+    return Rewrite::error(ENOENT);  // its interpreter would not find it any more
   }
   // By descriptor the kernel finds the very file, and names the task as it always does.
   const std::uint64_t nothing = argument.is_descriptor() ? call.put(*progress, "", 1) : 0;
@@ -505,7 +538,7 @@ Rewrite execute_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::siz
   return rewrite;
 }
 
-BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp) {
+BEAM_SYSCALL(execve, Strategy::kAnswer, GuestPath path, RemotePtr<CString> argv, RemotePtr<void> envp) {
   (void)argv, (void)envp;
   return execute(call, kHere, path, true);
 }
@@ -513,7 +546,7 @@ BEAM_ESCALATED(execve, GuestPath path) {
   return execute_at_stop(call, kHere, path, 0, 0);
 }
 
-BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<void> argv, RemotePtr<void> envp,
+BEAM_SYSCALL(execveat, Strategy::kAnswer, GuestFd dir, GuestPath path, RemotePtr<CString> argv, RemotePtr<void> envp,
              AtFlags flags) {
   (void)argv, (void)envp;
   return execute(call, dir, path, (flags.value & AT_SYMLINK_NOFOLLOW) == 0);

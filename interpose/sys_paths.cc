@@ -269,7 +269,7 @@ Answer may_access(const AnswerCall& call, GuestFd dir, GuestPath path, int mode,
       },
       [&](const Found& found) -> long {
         if ((mode & W_OK) != 0 && found.kind == Found::Kind::kFile && found.spot.space == rootfs::Spot::Space::kHost &&
-            found.spot.node->mount->read_only && !S_ISFIFO(found.status.st_mode) && !S_ISCHR(found.status.st_mode) &&
+            found.mount->read_only && !S_ISFIFO(found.status.st_mode) && !S_ISCHR(found.status.st_mode) &&
             !S_ISSOCK(found.status.st_mode)) {
           errno = EROFS;
           return -1;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,17 +53,43 @@ constexpr std::uint64_t kNamespaceFlags =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
 
-// fork and vfork name nobody; the result is translated at the exit that follows their event.
-const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}, AllowedCall{SYS_vfork, "vfork"}};
+// fork names nobody; the result is translated at the exit that follows its event.
+const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}};
 
-// Combinations that clone(2) refuses as such come before the permission that no sandbox has.
+// A parent that the kernel itself holds for CLONE_VFORK can't be stopped, nor looked into: the event thread holds it
+// instead (Tracer::wait_for_vfork_child), and the kernel makes a child that shares its memory.
+struct Vfork : CloneInProgress {
+  void at_restart(ExitCall& call) override {
+    if (user_regs_struct* regs = call.tracee().regs()) {
+      regs->orig_rax = SYS_vfork;
+      call.tracee().set_regs_changed();
+    }
+  }
+};
+
+BEAM_SYSCALL(vfork, Strategy::kRewrite) {
+  user_regs_struct* regs = call.tracee().regs();
+  if (regs == nullptr) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<Vfork>();
+  progress->flags = CLONE_VM | CLONE_VFORK;
+  progress->exit_signal = SIGCHLD;
+  regs->orig_rax = SYS_clone;
+  call.set_arg(*progress, 0, CLONE_VM | SIGCHLD);
+  for (std::size_t index = 1; index < 5; ++index) {
+    call.set_arg(*progress, index, 0);
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+// Combinations that clone(2) refuses as such come before the permission that no sandbox has (kernel/fork.c,
+// copy_process).
 int namespace_refusal(std::uint64_t flags) {
-  const bool nonsense =
-      ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
-      ((flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
-      ((flags & CLONE_SYSVSEM) != 0 && (flags & CLONE_NEWIPC) != 0) ||
-      ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) ||
-      ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0);
+  const bool nonsense = ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
+                        ((flags & CLONE_THREAD) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
+                        ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) ||
+                        ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0);
   return nonsense ? EINVAL : EPERM;
 }
 
@@ -70,9 +97,10 @@ int namespace_refusal(std::uint64_t flags) {
 // Where memory is shared, the kernel must not write the host's id at all.
 BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
                   (TrapWhen{{is_not(0, 0, CLONE_PARENT_SETTID)},
+                            {is_not(0, 0, CLONE_VFORK)},
                             {is_not(0, 0, CLONE_VM), is_not(0, 0, CLONE_CHILD_SETTID)},
                             {is_not(0, 0, kNamespaceFlags | CLONE_UNTRACED | CLONE_PTRACE)}}),
-                  CloneFlags flags, RemotePtr<void> stack, RemotePtr<pid_t> parent_tid, RemotePtr<pid_t> child_tid,
+                  CloneFlags flags, RemotePtr<void> stack, OutPtr<pid_t> parent_tid, RemotePtr<void> child_tid,
                   std::uint64_t tls) {
   (void)stack, (void)tls;
   if ((flags.value & kNamespaceFlags) != 0) {
@@ -84,12 +112,22 @@ BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
   progress->parent_tid = parent_tid.address();
   progress->child_tid = child_tid.address();
   progress->settid_by_us = true;
-  std::uint64_t kept = flags.value & ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  std::uint64_t kept = flags.value & ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE | CLONE_VFORK);
   if ((flags.value & CLONE_PIDFD) != 0 && (flags.value & CLONE_PARENT_SETTID) != 0) {
     return Rewrite::error(EINVAL);  // both would use the same pointer; the kernel refuses it too
   }
   call.set_arg(*progress, 0, kept);
   return Rewrite::until_exit(std::move(progress));
+}
+
+// A chosen id needs a capability over the PID namespace, which no sandbox has; what the kernel checks before comes
+// first.
+int set_tid_refusal(const GuestMemory& memory, const clone_args& args) {
+  pid_t wanted = 0;
+  if (memory.read(args.set_tid, &wanted, sizeof wanted) != 0) {
+    return EFAULT;
+  }
+  return wanted < 1 ? EINVAL : EPERM;
 }
 
 BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uint64_t size) {
@@ -106,14 +144,23 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   }
   clone_args args{};
   std::memcpy(&args, bytes, std::min<std::size_t>(size, sizeof args));
+  if (std::any_of(bytes + std::min<std::size_t>(size, sizeof args), bytes + size,
+                  [](std::byte byte) { return byte != std::byte{0}; })) {
+    return Rewrite::error(E2BIG);
+  }
+  size = std::min<std::uint64_t>(size, sizeof args);
+  if ((args.flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && args.exit_signal != 0) {
+    return Rewrite::error(EINVAL);
+  }
   if ((args.flags & kNamespaceFlags) != 0) {
     return Rewrite::error(namespace_refusal(args.flags));
   }
-  if ((args.flags & CLONE_UNTRACED) != 0 || size > sizeof args || args.set_tid != 0) {
-    // What the kernel would refuse, or what an unprivileged caller never gets: it says so itself.
-    if ((args.flags & CLONE_UNTRACED) == 0) {
-      return Rewrite::pass();
-    }
+  constexpr std::uint64_t kSameWord = CLONE_PIDFD | CLONE_PARENT_SETTID;
+  if ((args.flags & kSameWord) == kSameWord && args.pidfd == args.parent_tid) {
+    return Rewrite::error(EINVAL);
+  }
+  if (args.set_tid != 0 && args.set_tid_size == 1) {
+    return Rewrite::error(set_tid_refusal(call.memory(), args));
   }
   auto progress = std::make_unique<CloneInProgress>();
   progress->flags = args.flags;
@@ -121,13 +168,14 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   progress->parent_tid = args.parent_tid;
   progress->child_tid = args.child_tid;
   progress->settid_by_us = true;
-  args.flags &= ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE);
+  args.flags &= ~(kSettid | CLONE_UNTRACED | CLONE_PTRACE | CLONE_VFORK);
   std::memcpy(bytes, &args, std::min<std::size_t>(size, sizeof args));
   const std::uint64_t copy = call.put(*progress, bytes, size);
   if (copy == 0) {
     return Rewrite::error(ENOSYS);  // no agent in this address space: programs fall back to clone
   }
   call.set_arg(*progress, 0, copy);
+  call.set_arg(*progress, 1, size);
   return Rewrite::until_exit(std::move(progress));
 }
 
@@ -144,16 +192,13 @@ struct Wait4 : CallInProgress {
   }
 };
 
-BEAM_SYSCALL(wait4, Strategy::kRewrite, PidArg pid, RemotePtr<int> status, int options, RemotePtr<void> usage) {
+BEAM_SYSCALL(wait4, Strategy::kRewrite, PidArg pid, OutPtr<WaitStatus> status, WaitOptions options,
+             OutPtr<rusage> usage) {
   (void)status, (void)options, (void)usage;
   auto progress = std::make_unique<Wait4>();
   if (pid.value > 0 || (pid.value < -1 && pid.value != INT32_MIN)) {
-    const HostPid host = call.shared().pids.to_host(VirtualPid(std::abs(pid.value)));
-    if (host == HostPid()) {
-      return Rewrite::error(
-          (options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0 ? EINVAL : ECHILD);
-    }
-    const pid_t value = pid.value > 0 ? host.value() : -host.value();
+    const pid_t named = call.shared().host_argument(std::abs(pid.value));
+    const pid_t value = pid.value > 0 ? named : -named;
     call.set_arg(*progress, 0, static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));
   }
   return Rewrite::until_exit(std::move(progress));
@@ -179,19 +224,14 @@ struct WaitId : CallInProgress {
   }
 };
 
-BEAM_SYSCALL(waitid, Strategy::kRewrite, int which, PidArg id, RemotePtr<siginfo_t> info, int options,
-             RemotePtr<void> usage) {
+BEAM_SYSCALL(waitid, Strategy::kRewrite, WaitIdType which, PidArg id, OutPtr<siginfo_t> info, WaitOptions options,
+             OutPtr<rusage> usage) {
   (void)usage;
   auto progress = std::make_unique<WaitId>();
   progress->info = info.address();
-  progress->reaps = (options & WNOWAIT) == 0;
-  if ((which == P_PID || which == P_PGID) && id.value > 0) {
-    const HostPid host = call.shared().pids.to_host(VirtualPid(id.value));
-    if (host == HostPid()) {
-      const bool valid = (options & (WEXITED | WSTOPPED | WCONTINUED)) != 0;
-      return Rewrite::error(valid ? ECHILD : EINVAL);
-    }
-    call.set_arg(*progress, 1, static_cast<std::uint64_t>(host.value()));
+  progress->reaps = (options.value & WNOWAIT) == 0;
+  if (which.value == P_PID || which.value == P_PGID) {
+    call.set_arg(*progress, 1, static_cast<std::uint64_t>(call.shared().host_argument(id.value)));
   }
   return Rewrite::until_exit(std::move(progress));
 }

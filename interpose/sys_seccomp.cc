@@ -7,9 +7,14 @@
 #include <cstring>
 
 #include "interpose/own_filters.h"
+#include "interpose/proc_stat.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
+#endif
 
 namespace beam::interpose {
 namespace {
@@ -37,10 +42,12 @@ struct InstallFilter : CallInProgress {
     TaskTable& tasks = call.shared().tasks;
     const std::unique_lock lock(tasks.mutex());
     caller.filters = filters;
+    const bool no_new_privs = caller.no_new_privs;
     if ((flags & SECCOMP_FILTER_FLAG_TSYNC) != 0) {
       for (const auto& [tid, task] : tasks.tasks()) {
         if (task->process == caller.process) {
           task->filters = filters;
+          task->no_new_privs = task->no_new_privs || no_new_privs;
         }
       }
     }
@@ -79,6 +86,14 @@ Rewrite set_filter(RewriteCall& call, std::size_t index, std::uint64_t pointer, 
   if (call.memory().read(pointer, &header, sizeof header) != 0 || header.len == 0 || header.len > BPF_MAXINSNS) {
     return Rewrite::pass();
   }
+  // What the kernel would see of this is set for every task of the sandbox.
+  constexpr unsigned kFlags = 0x3f;  // SECCOMP_FILTER_FLAG_*
+  if ((flags & ~kFlags) == 0 && !call.task().no_new_privs) {
+    const auto ids = read_proc_credentials(call.task().tid);
+    if (!ids || !ids->may_administer) {
+      return Rewrite::error(EACCES);
+    }
+  }
   std::vector<sock_filter> program(header.len);
   if (call.memory().read(reinterpret_cast<std::uint64_t>(header.filter), program.data(),
                          program.size() * sizeof(sock_filter)) != 0) {
@@ -115,7 +130,27 @@ BEAM_SYSCALL_WHEN(seccomp, Strategy::kRewrite, (one_of(0, {SECCOMP_SET_MODE_STRI
   return set_filter(call, 2, arguments.address(), flags);
 }
 
+struct NamedProcess : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
+
+Rewrite naming_process(RewriteCall& call, std::size_t index, std::uint64_t pid) {
+  const bool names = pid != 0 && pid <= INT32_MAX;  // PR_SET_PTRACER_ANY is -1
+  if (!names) {
+    return Rewrite::pass();
+  }
+  auto progress = std::make_unique<NamedProcess>();
+  call.set_arg(*progress, index, static_cast<std::uint64_t>(call.shared().host_argument(static_cast<pid_t>(pid))));
+  return Rewrite::until_exit(std::move(progress));
+}
+
 BEAM_ESCALATED(prctl, int option, std::uint64_t mode, std::uint64_t arguments) {
+  if (option == PR_SET_PTRACER) {
+    return naming_process(call, 1, mode);
+  }
+  if (option == PR_SCHED_CORE) {
+    return naming_process(call, 2, arguments);
+  }
   if (option == PR_GET_SECCOMP) {
     return Rewrite::skip(call.task().filters == nullptr ? SECCOMP_MODE_DISABLED : SECCOMP_MODE_FILTER);
   }

@@ -1,8 +1,10 @@
 // Sending signals, and waiting for them: kill(2), tgkill(2), rt_sigqueueinfo(2), pidfd_send_signal(2), sigwaitinfo(2).
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -72,8 +74,22 @@ bool valid_signal(int signal) {
   return signal >= 0 && signal <= 64;
 }
 
+// To the process as a whole. The caller stands in a ptrace stop, where the kernel chooses another thread for the signal
+// (kernel/signal.c, wants_signal), and not the leader, which it prefers. And a signal that a program sends itself has
+// to arrive before the call returns (kill(2)).
+int queue(const AnswerCall& call, const Process& target, int signal, siginfo_t info) {
+  const pid_t host = target.host.value();
+  if (call.listener < 0 && call.caller.tid == target.host && target.threads > 1) {
+    const auto blocked = read_proc_blocked_signals(call.caller.tid);
+    if (blocked && (*blocked >> (signal - 1) & 1U) == 0) {
+      return ::syscall(SYS_rt_tgsigqueueinfo, host, host, signal, &info) == 0 ? 0 : errno;
+    }
+  }
+  return ::syscall(SYS_rt_sigqueueinfo, host, signal, &info) == 0 ? 0 : errno;
+}
+
 // 0 or an errno, in the kernel's order: whom before what (kernel/signal.c, check_kill_permission).
-int send(const AnswerCall& call, const Process& target, int signal) {
+int send(const AnswerCall& call, const Process& target, int signal, const siginfo_t& info) {
   if (!still_there(target)) {
     return ESRCH;
   }
@@ -86,12 +102,11 @@ int send(const AnswerCall& call, const Process& target, int signal) {
   if (signal == 0 || target.threads == 0 || spared_as_init(target, signal)) {
     return 0;
   }
-  siginfo_t info = info_from(call, signal, kSentByKill);
-  return ::syscall(SYS_rt_sigqueueinfo, target.host.value(), signal, &info) == 0 ? 0 : errno;
+  return queue(call, target, signal, info);
 }
 
 template <typename Wanted>
-Answer send_to_all(const AnswerCall& call, int signal, Wanted wanted) {
+Answer send_to_all(const AnswerCall& call, int signal, const siginfo_t& info, Wanted wanted) {
   std::vector<std::shared_ptr<Process>> targets;
   {
     const std::shared_lock lock(call.shared.tasks.mutex());
@@ -108,7 +123,7 @@ Answer send_to_all(const AnswerCall& call, int signal, Wanted wanted) {
   bool sent = false;
   int error = ESRCH;
   for (const auto& target : targets) {
-    const int failed = send(call, *target, signal);
+    const int failed = send(call, *target, signal, info);
     found |= failed != ESRCH;
     sent |= failed == 0;
     if (failed != 0 && failed != ESRCH) {
@@ -118,18 +133,24 @@ Answer send_to_all(const AnswerCall& call, int signal, Wanted wanted) {
   return sent ? Answer::result(0) : Answer::error(found ? error : ESRCH);
 }
 
+Answer send_to_group(const AnswerCall& call, HostPid group, int signal, const siginfo_t& info) {
+  return send_to_all(call, signal, info,
+                     [group](const Process& process) { return ::getpgid(process.host.value()) == group.value(); });
+}
+
 BEAM_SYSCALL(kill, Strategy::kAnswerAtStop, PidArg pid, Signal signal) {
+  const siginfo_t info = info_from(call, signal.value, kSentByKill);
   if (pid.value > 0) {
     const auto target = call.shared.process(VirtualPid(pid.value));
     if (target == nullptr) {
       return Answer::error(ESRCH);
     }
-    const int error = send(call, *target, signal.value);
+    const int error = send(call, *target, signal.value, info);
     return error == 0 ? Answer::result(0) : Answer::error(error);
   }
   if (pid.value == -1) {
     const Process* self = call.caller.process.get();
-    return send_to_all(call, signal.value,
+    return send_to_all(call, signal.value, info,
                        [self](const Process& process) { return &process != self && process.vpid != VirtualPid(1); });
   }
   if (pid.value == INT32_MIN) {
@@ -140,8 +161,7 @@ BEAM_SYSCALL(kill, Strategy::kAnswerAtStop, PidArg pid, Signal signal) {
   if (group == HostPid()) {
     return Answer::error(ESRCH);
   }
-  return send_to_all(call, signal.value,
-                     [group](const Process& process) { return ::getpgid(process.host.value()) == group.value(); });
+  return send_to_group(call, group, signal.value, info);
 }
 
 Answer send_to_thread(const AnswerCall& call, VirtualPid tgid, VirtualPid tid, Signal signal, siginfo_t info) {
@@ -207,15 +227,38 @@ bool claims_kernel_code(const siginfo_t& info) {
   return info.si_code >= 0 || info.si_code == SI_TKILL;
 }
 
+// Codes whose siginfo the kernel knows the layout of (kernel/signal.c, known_siginfo_layout).
+bool knows_layout(const siginfo_t& info) {
+  constexpr int kDethread = -7;
+  return info.si_code >= kDethread || info.si_code == SI_ASYNCNL;
+}
+
+// 0 or an errno. Of a layout that it does not know, the kernel wants the part that it has no room for to be empty.
+int read_info(const GuestMemory& memory, RemotePtr<siginfo_t> pointer, siginfo_t& info) {
+  constexpr std::size_t kKept = 48;  // sizeof(struct kernel_siginfo)
+  char rest[sizeof info - kKept];
+  info = siginfo_t{};
+  if (memory.read(pointer.address(), &info, kKept) != 0) {
+    return EFAULT;
+  }
+  if (knows_layout(info)) {
+    return 0;
+  }
+  if (memory.read(pointer.address() + kKept, rest, sizeof rest) != 0) {
+    return EFAULT;
+  }
+  return std::any_of(std::begin(rest), std::end(rest), [](char byte) { return byte != 0; }) ? E2BIG : 0;
+}
+
 BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal, RemotePtr<siginfo_t> pointer) {
   siginfo_t info{};
-  if (call.memory().read(pointer, info) != 0) {
-    return Answer::error(EFAULT);
+  if (const int error = read_info(call.memory(), pointer, info); error != 0) {
+    return Answer::error(error);
   }
   info.si_signo = signal.value;
   const auto target = pid.value > 0 ? call.shared.process(VirtualPid(pid.value)) : nullptr;
   if (claims_kernel_code(info)) {
-    if (target != call.caller.process) {
+    if (VirtualPid(pid.value) != call.caller.vtid) {
       return Answer::error(EPERM);
     }
     if (info.si_code > 0) {
@@ -235,8 +278,8 @@ BEAM_SYSCALL(rt_sigqueueinfo, Strategy::kAnswerAtStop, PidArg pid, Signal signal
   if (signal.value == 0 || target->threads == 0 || spared_as_init(*target, signal.value)) {
     return Answer::result(0);
   }
-  return ::syscall(SYS_rt_sigqueueinfo, target->host.value(), signal.value, &info) == 0 ? Answer::result(0)
-                                                                                        : Answer::error(errno);
+  const int error = queue(call, *target, signal.value, info);
+  return error == 0 ? Answer::result(0) : Answer::error(error);
 }
 
 struct SelfSignal : CallInProgress {
@@ -246,15 +289,15 @@ struct SelfSignal : CallInProgress {
 BEAM_ESCALATED(rt_sigqueueinfo, PidArg pid, Signal signal, RemotePtr<siginfo_t> info) {
   (void)pid, (void)signal, (void)info;
   auto progress = std::make_unique<SelfSignal>();
-  call.set_arg(*progress, 0, static_cast<std::uint64_t>(call.task().process->host.value()));
+  call.set_arg(*progress, 0, static_cast<std::uint64_t>(call.task().tid.value()));
   return Rewrite::until_exit(std::move(progress));
 }
 
 BEAM_SYSCALL(rt_tgsigqueueinfo, Strategy::kAnswerAtStop, PidArg group, PidArg thread, Signal signal,
              RemotePtr<siginfo_t> pointer) {
   siginfo_t info{};
-  if (call.memory().read(pointer, info) != 0) {
-    return Answer::error(EFAULT);
+  if (const int error = read_info(call.memory(), pointer, info); error != 0) {
+    return Answer::error(error);
   }
   info.si_signo = signal.value;
   if (group.value <= 0 || thread.value <= 0) {
@@ -280,10 +323,42 @@ BEAM_ESCALATED(rt_tgsigqueueinfo, PidArg group, PidArg thread, Signal signal, Re
   return Rewrite::until_exit(std::move(progress));
 }
 
+#ifndef PIDFD_SIGNAL_THREAD
+#define PIDFD_SIGNAL_THREAD (1U << 0)
+#define PIDFD_SIGNAL_THREAD_GROUP (1U << 1)
+#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
+#endif
+
+// The descriptor that the caller names: its own, or one of the two numbers that stand for itself (linux/pidfd.h).
+UniqueFd named_pidfd(const AnswerCall& call, GuestFd fd, int& error) {
+  constexpr int kSelfThread = -10000;   // PIDFD_SELF_THREAD
+  constexpr int kSelfProcess = -10001;  // PIDFD_SELF_THREAD_GROUP
+  if (fd.value() != kSelfThread && fd.value() != kSelfProcess) {
+    return call.descriptor(fd, error);
+  }
+  const bool thread = fd.value() == kSelfThread;
+  const HostPid self = thread ? call.caller.tid : call.caller.process->host;
+  UniqueFd own(static_cast<int>(::syscall(SYS_pidfd_open, self.value(), thread ? O_EXCL : 0)));
+  error = own ? 0 : -errno;
+  return own;
+}
+
+// What the signal goes to: said by the flags, or by what the descriptor was opened for (PIDFD_THREAD).
+unsigned scope_of(int pidfd, unsigned flags) {
+  if (flags != 0) {
+    return flags;
+  }
+  return (::fcntl(pidfd, F_GETFL) & O_EXCL) != 0 ? PIDFD_SIGNAL_THREAD : PIDFD_SIGNAL_THREAD_GROUP;
+}
+
 BEAM_SYSCALL(pidfd_send_signal, Strategy::kAnswer, GuestFd fd, Signal signal, RemotePtr<siginfo_t> pointer,
              unsigned flags) {
+  constexpr unsigned kFlags = PIDFD_SIGNAL_THREAD | PIDFD_SIGNAL_THREAD_GROUP | PIDFD_SIGNAL_PROCESS_GROUP;
+  if ((flags & ~kFlags) != 0 || (flags & (flags - 1)) != 0) {
+    return Answer::error(EINVAL);
+  }
   int error = 0;
-  const UniqueFd pidfd = call.descriptor(fd, error);
+  const UniqueFd pidfd = named_pidfd(call, fd, error);
   if (!pidfd) {
     return Answer::error(-error);
   }
@@ -291,30 +366,35 @@ BEAM_SYSCALL(pidfd_send_signal, Strategy::kAnswer, GuestFd fd, Signal signal, Re
   if (!named.ok()) {
     return Answer::error(named.error().code());
   }
-  const auto target = call.shared.process(call.shared.pids.to_virtual(*named));
-  if (target == nullptr) {
-    return Answer::error(ESRCH);
-  }
-  siginfo_t info = info_from(call, signal.value, kSentByKill);
-  constexpr unsigned kThread = 1;  // PIDFD_SIGNAL_THREAD
-  if ((flags & kThread) != 0) {
-    info.si_code = kSentByTgkill;
-  }
+  const VirtualPid target_id = call.shared.pids.to_virtual(*named);
+  const auto target = call.shared.process(target_id);
+  const unsigned scope = scope_of(pidfd.get(), flags);
+  siginfo_t info = info_from(call, signal.value, scope == PIDFD_SIGNAL_THREAD ? kSentByTgkill : kSentByKill);
   if (pointer) {
-    if (call.memory().read(pointer, info) != 0) {
-      return Answer::error(EFAULT);
+    if (error = read_info(call.memory(), pointer, info); error != 0) {
+      return Answer::error(error);
     }
     if (info.si_signo != signal.value) {
       return Answer::error(EINVAL);
     }
-    if (claims_kernel_code(info)) {
-      return target == call.caller.process ? Answer::pass() : Answer::error(EPERM);
+    if (claims_kernel_code(info) && (scope == PIDFD_SIGNAL_PROCESS_GROUP || target_id != call.caller.vtid)) {
+      return Answer::error(EPERM);
     }
+    if (info.si_code > 0) {
+      return Answer::pass();
+    }
+    take_private_code(info);
+  }
+  if (target == nullptr) {
+    return Answer::error(ESRCH);
+  }
+  if (scope == PIDFD_SIGNAL_PROCESS_GROUP) {
+    return send_to_group(call, *named, signal.value, info);
   }
   if (!permitted(call, target->host, signal.value)) {
     return Answer::error(EPERM);
   }
-  if (signal.value != 0 && spared_as_init(*target, signal.value)) {
+  if (signal.value > 0 && valid_signal(signal.value) && spared_as_init(*target, signal.value)) {
     return Answer::result(0);
   }
   const long sent = ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal.value, &info, flags);
@@ -336,7 +416,7 @@ struct SignalWait : CallInProgress {
 };
 
 BEAM_SYSCALL_WHEN(rt_sigtimedwait, Strategy::kRewrite, (TrapWhen{{is_not(1, 0, kInt)}, {is_not(1, 0, kInt << 32)}}),
-                  RemotePtr<void> set, RemotePtr<siginfo_t> info, RemotePtr<void> timeout, std::uint64_t size) {
+                  RemotePtr<SignalSet> set, OutPtr<siginfo_t> info, RemotePtr<timespec> timeout, std::uint64_t size) {
   (void)set, (void)timeout, (void)size;
   auto progress = std::make_unique<SignalWait>();
   progress->info = info.address();

@@ -20,6 +20,7 @@
 
 #include "interpose/shared.h"
 #include "interpose/signal_info.h"
+#include "interpose/signalfd_traps.h"
 #include "interpose/stacked_filter.h"
 #include "interpose/syscall_table.h"
 
@@ -52,13 +53,7 @@ std::vector<sock_filter> trap_descriptor(int fd) {
 
 // At the exit stop of the call that made `fd` a signalfd, before the program can read from it.
 void trap_reads(ExitCall& call, int fd) {
-  Process& process = *call.task().process;
-  if (std::find(process.trapped_reads.begin(), process.trapped_reads.end(), fd) != process.trapped_reads.end()) {
-    return;
-  }
-  if (stack_filter_somehow(call.task(), call.tracee(), trap_descriptor(fd), "signal records show host ids")) {
-    process.trapped_reads.push_back(fd);
-  }
+  trap_signalfd_reads(call.task(), call.tracee(), fd);
 }
 
 struct MadeSignalfd : CallInProgress {
@@ -144,4 +139,15 @@ BEAM_ESCALATED(dup3, GuestFd from, GuestFd, int) {
 }
 
 }  // namespace
+
+void trap_signalfd_reads(Task& task, StoppedTracee& tracee, int fd) {
+  Process& process = *task.process;
+  if (std::find(process.trapped_reads.begin(), process.trapped_reads.end(), fd) != process.trapped_reads.end()) {
+    return;
+  }
+  if (stack_filter_somehow(task, tracee, trap_descriptor(fd), "signal records show host ids")) {
+    process.trapped_reads.push_back(fd);
+  }
+}
+
 }  // namespace beam::interpose

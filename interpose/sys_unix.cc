@@ -1,7 +1,11 @@
-// UNIX sockets by path, where the sandbox has a mount view: bind(2), connect(2), and the names that they show.
+// UNIX sockets by path, where the sandbox has a mount view: bind(2), connect(2), and the names that they show. And what
+// else has a name that is no path: message queues.
 #include <fcntl.h>
+#include <limits.h>
+#include <mqueue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -195,6 +199,25 @@ BEAM_VIEW_SYSCALL(getsockname, GuestFd fd, RemotePtr<sockaddr> to, RemotePtr<soc
 }
 BEAM_VIEW_SYSCALL(getpeername, GuestFd fd, RemotePtr<sockaddr> to, RemotePtr<socklen_t> size) {
   return show_name(call, fd, to, size, ::getpeername);
+}
+
+// --- message queues ---
+
+// They lie in a file system that no path leads to, so no rule of Landlock can allow it: opened for the caller.
+BEAM_VIEW_SYSCALL(mq_open, RemotePtr<char> name, OpenFlags flags, Mode mode, RemotePtr<mq_attr> attributes) {
+  std::string text;
+  mq_attr wanted{};
+  if (const int error = call.memory().read_string(name.address(), text, PATH_MAX); error != 0) {
+    return Answer::error(error);
+  }
+  const bool has_attributes = attributes.address() != 0 && (flags.value & O_CREAT) != 0;
+  if (has_attributes && call.memory().read(attributes, wanted) != 0) {
+    return Answer::error(EFAULT);
+  }
+  const ActAs caller(call.caller, true);
+  UniqueFd queue(static_cast<int>(
+      ::syscall(SYS_mq_open, text.c_str(), flags.value | O_CLOEXEC, mode.value, has_attributes ? &wanted : nullptr)));
+  return queue ? Answer::descriptor(std::move(queue), true) : Answer::error(errno);  // always, as the kernel does
 }
 
 }  // namespace

@@ -3,35 +3,47 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
+#include <cstdlib>
 #include <cstring>
-#include <utility>
 
 namespace beam::interpose {
 namespace {
 
-struct Name {
-  std::uint64_t bit;
-  const char* text;
-};
+using Name = FlagName;
 
-void print_flags(std::string& out, std::uint64_t value, const Name* names, std::size_t count, bool started) {
-  for (std::size_t i = 0; i < count; ++i) {
-    if (names[i].bit != 0 && (value & names[i].bit) == names[i].bit) {
+void print_name(std::string& out, std::int64_t value, std::span<const FlagName> names) {
+  for (const FlagName& name : names) {
+    if (static_cast<std::int64_t>(name.bit) == value) {
+      out += name.text;
+      return;
+    }
+  }
+  print_signed(out, value);
+}
+
+}  // namespace
+
+void print_flags(std::string& out, std::uint64_t value, std::span<const FlagName> names, bool started) {
+  for (const FlagName& name : names) {
+    if (name.bit != 0 && (value & name.bit) == name.bit) {
       out += started ? "|" : "";
-      out += names[i].text;
-      value &= ~names[i].bit;
+      out += name.text;
+      value &= ~name.bit;
       started = true;
     }
   }
-  if (value != 0 || !started) {
+  if (!started && value == 0) {
+    out += "0";
+  } else if (value != 0) {
     out += started ? "|" : "";
     print_pointer(out, value);
   }
 }
 
-// As strace quotes strings.
-void print_quoted(std::string& out, const std::string& text) {
+void print_quoted(std::string& out, std::string_view text) {
   out += '"';
   for (const char raw : text) {
     const auto byte = static_cast<unsigned char>(raw);
@@ -53,8 +65,6 @@ void print_quoted(std::string& out, const std::string& text) {
   out += '"';
 }
 
-}  // namespace
-
 void print_signed(std::string& out, std::int64_t value) {
   out += std::to_string(value);
 }
@@ -72,16 +82,16 @@ void print_pointer(std::string& out, std::uint64_t value) {
   out += text;
 }
 
-void print_arg(std::string& out, const GuestMemory& memory, GuestPath path) {
+void print_arg(std::string& out, const PrintContext& context, GuestPath path) {
   std::string text;
-  if (!path || memory.read_string(path.address(), text, 4096) != 0) {
+  if (!path || context.memory.read_string(path.address(), text, 4096) != 0) {
     print_pointer(out, path.address());
     return;
   }
   print_quoted(out, text);
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, GuestFd fd) {
+void print_arg(std::string& out, const PrintContext& /*context*/, GuestFd fd) {
   if (fd.value() == AT_FDCWD) {
     out += "AT_FDCWD";
   } else {
@@ -89,7 +99,7 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, GuestFd fd) {
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, OpenFlags flags) {
+void print_arg(std::string& out, const PrintContext& /*context*/, OpenFlags flags) {
   static constexpr Name kNames[] = {
       {O_CREAT, "O_CREAT"},     {O_EXCL, "O_EXCL"},         {O_NOCTTY, "O_NOCTTY"},       {O_TRUNC, "O_TRUNC"},
       {O_APPEND, "O_APPEND"},   {O_NONBLOCK, "O_NONBLOCK"}, {O_SYNC, "O_SYNC"},           {O_DSYNC, "O_DSYNC"},
@@ -99,11 +109,11 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, OpenFlags flags)
   static constexpr const char* kModes[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
   out += kModes[value & O_ACCMODE];
   if ((value & ~std::uint64_t{O_ACCMODE}) != 0) {
-    print_flags(out, value & ~std::uint64_t{O_ACCMODE}, kNames, std::size(kNames), true);
+    print_flags(out, value & ~std::uint64_t{O_ACCMODE}, kNames, true);
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, AtFlags flags) {
+void print_arg(std::string& out, const PrintContext& /*context*/, AtFlags flags) {
   static constexpr Name kNames[] = {{AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"},
                                     {AT_EACCESS, "AT_EACCESS"},
                                     {AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW"},
@@ -113,17 +123,17 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, AtFlags flags) {
   if (value == 0) {
     out += "0";
   } else {
-    print_flags(out, value, kNames, std::size(kNames), false);
+    print_flags(out, value, kNames, false);
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, Mode mode) {
+void print_arg(std::string& out, const PrintContext& /*context*/, Mode mode) {
   char text[16];
   std::snprintf(text, sizeof text, "%#o", mode.value);
   out += text;
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, Signal signal) {
+void print_arg(std::string& out, const PrintContext& /*context*/, Signal signal) {
   const char* name = signal.value > 0 ? ::sigabbrev_np(signal.value) : nullptr;
   if (name != nullptr) {
     out += "SIG";
@@ -135,7 +145,7 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, Signal signal) {
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, CloneFlags flags) {
+void print_arg(std::string& out, const PrintContext& context, CloneFlags flags) {
   static constexpr Name kNames[] = {{CLONE_VM, "CLONE_VM"},
                                     {CLONE_FS, "CLONE_FS"},
                                     {CLONE_FILES, "CLONE_FILES"},
@@ -151,16 +161,121 @@ void print_arg(std::string& out, const GuestMemory& /*memory*/, CloneFlags flags
                                     {CLONE_CHILD_CLEARTID, "CLONE_CHILD_CLEARTID"},
                                     {CLONE_CHILD_SETTID, "CLONE_CHILD_SETTID"},
                                     {CLONE_UNTRACED, "CLONE_UNTRACED"}};
-  print_flags(out, flags.value & ~0xffULL, kNames, std::size(kNames), false);
   const int signal = static_cast<int>(flags.value & 0xff);
+  const std::uint64_t rest = flags.value & ~0xffULL;
+  if (rest != 0 || signal == 0) {
+    print_flags(out, rest, kNames);
+  }
   if (signal != 0) {
-    out += "|";
-    print_arg(out, GuestMemory(HostPid()), Signal{signal});
+    out += rest != 0 ? "|" : "";
+    print_arg(out, context, Signal{signal});
   }
 }
 
-void print_arg(std::string& out, const GuestMemory& /*memory*/, PidArg pid) {
+// The host's id beside it, as strace(1) shows that of its own PID namespace. A group is named by its negative.
+void print_arg(std::string& out, const PrintContext& context, PidArg pid) {
   print_signed(out, pid.value);
+  const bool names = pid.value > 0 || (pid.value < -1 && pid.value != INT32_MIN);
+  const HostPid host =
+      names && context.pids != nullptr ? context.pids->to_host(VirtualPid(std::abs(pid.value))) : HostPid();
+  if (host != HostPid()) {
+    out += " [host " + std::to_string(pid.value < 0 ? -host.value() : host.value()) + "]";
+  }
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, WaitOptions options) {
+  static constexpr Name kNames[] = {{WNOHANG, "WNOHANG"},       {WSTOPPED, "WSTOPPED"}, {WEXITED, "WEXITED"},
+                                    {WCONTINUED, "WCONTINUED"}, {WNOWAIT, "WNOWAIT"},   {__WNOTHREAD, "__WNOTHREAD"},
+                                    {__WALL, "__WALL"},         {__WCLONE, "__WCLONE"}};
+  print_flags(out, static_cast<unsigned>(options.value), kNames);
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, WaitIdType type) {
+  static constexpr Name kNames[] = {{P_ALL, "P_ALL"}, {P_PID, "P_PID"}, {P_PGID, "P_PGID"}, {P_PIDFD, "P_PIDFD"}};
+  print_name(out, type.value, kNames);
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, PrctlOption option) {
+  static constexpr Name kNames[] = {
+      {PR_SET_DUMPABLE, "PR_SET_DUMPABLE"},         {PR_GET_DUMPABLE, "PR_GET_DUMPABLE"},
+      {PR_SET_SECCOMP, "PR_SET_SECCOMP"},           {PR_GET_SECCOMP, "PR_GET_SECCOMP"},
+      {PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"}, {PR_GET_NO_NEW_PRIVS, "PR_GET_NO_NEW_PRIVS"},
+      {PR_SET_PTRACER, "PR_SET_PTRACER"},           {62, "PR_SCHED_CORE"}};
+  print_name(out, option.value, kNames);
+}
+
+void print_arg(std::string& out, const PrintContext& context, ClockName clock) {
+  static constexpr Name kNames[] = {{CLOCK_REALTIME, "CLOCK_REALTIME"},
+                                    {CLOCK_MONOTONIC, "CLOCK_MONOTONIC"},
+                                    {CLOCK_PROCESS_CPUTIME_ID, "CLOCK_PROCESS_CPUTIME_ID"},
+                                    {CLOCK_THREAD_CPUTIME_ID, "CLOCK_THREAD_CPUTIME_ID"},
+                                    {CLOCK_MONOTONIC_RAW, "CLOCK_MONOTONIC_RAW"},
+                                    {CLOCK_REALTIME_COARSE, "CLOCK_REALTIME_COARSE"},
+                                    {CLOCK_MONOTONIC_COARSE, "CLOCK_MONOTONIC_COARSE"},
+                                    {CLOCK_BOOTTIME, "CLOCK_BOOTTIME"},
+                                    {CLOCK_REALTIME_ALARM, "CLOCK_REALTIME_ALARM"},
+                                    {CLOCK_BOOTTIME_ALARM, "CLOCK_BOOTTIME_ALARM"},
+                                    {CLOCK_TAI, "CLOCK_TAI"}};
+  constexpr int kTypeBits = 3;  // linux/posix-timers.h
+  constexpr int kThread = 4;
+  if (clock.value >= 0) {
+    print_name(out, clock.value, kNames);
+    return;
+  }
+  out += (clock.value & kThread) != 0 ? "MAKE_THREAD_CPUCLOCK(" : "MAKE_PROCESS_CPUCLOCK(";
+  print_arg(out, context, PidArg{~(clock.value >> kTypeBits)});
+  out += ", " + std::to_string(clock.value & (kThread - 1)) + ")";
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, Resource resource) {
+  static constexpr const char* kNames[] = {"CPU",      "FSIZE",  "DATA",    "STACK", "CORE",  "RSS",
+                                           "NPROC",    "NOFILE", "MEMLOCK", "AS",    "LOCKS", "SIGPENDING",
+                                           "MSGQUEUE", "NICE",   "RTPRIO",  "RTTIME"};
+  if (resource.value >= 0 && static_cast<std::size_t>(resource.value) < std::size(kNames)) {
+    out += "RLIMIT_";
+    out += kNames[resource.value];
+  } else {
+    print_signed(out, resource.value);
+  }
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, SchedPolicy policy) {
+  static constexpr Name kNames[] = {{SCHED_OTHER, "SCHED_OTHER"}, {SCHED_FIFO, "SCHED_FIFO"}, {SCHED_RR, "SCHED_RR"},
+                                    {SCHED_BATCH, "SCHED_BATCH"}, {SCHED_IDLE, "SCHED_IDLE"}, {6, "SCHED_DEADLINE"}};
+  print_name(out, policy.value, kNames);
+}
+
+void print_arg(std::string& out, const PrintContext& /*context*/, PriorityWhich which) {
+  static constexpr Name kNames[] = {{PRIO_PROCESS, "PRIO_PROCESS"}, {PRIO_PGRP, "PRIO_PGRP"}, {PRIO_USER, "PRIO_USER"}};
+  print_name(out, which.value, kNames);
+}
+
+void print_arg(std::string& out, const PrintContext& context, RemotePtr<CString> strings) {
+  constexpr int kShown = 32;  // as strace does
+  std::uint64_t at = strings.address();
+  if (at == 0) {
+    out += "NULL";
+    return;
+  }
+  out += '[';
+  for (int i = 0;; ++i, at += sizeof(std::uint64_t)) {
+    std::uint64_t string = 0;
+    std::string text;
+    if (context.memory.read(at, &string, sizeof string) != 0) {
+      out += "???";
+      break;
+    }
+    if (string == 0) {
+      break;
+    }
+    out += i == 0 ? "" : ", ";
+    if (i == kShown) {
+      out += "...";
+      break;
+    }
+    print_arg(out, context, GuestPath(string));
+  }
+  out += ']';
 }
 
 }  // namespace beam::interpose

@@ -111,6 +111,7 @@ ListRegistration::ListRegistration(std::initializer_list<DeniedCall> calls) {
     declaration.support = Support::kRefused;
     declaration.note = call.reason;
     declaration.deny_errno = call.error;
+    declaration.deny_only_root = call.only_root;
     const SyscallRegistration registration(std::move(declaration));
   }
 }

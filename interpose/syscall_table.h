@@ -67,13 +67,14 @@ struct SyscallDeclaration {
   const char* note = "";
   TrapWhen trap_when;
   int deny_errno = 0;
+  bool deny_only_root = false;
   // Trapped only where the sandbox has a mount view; allowed elsewhere.
   bool view_only = false;
   // Whether the filter traps a call with these arguments.
   [[nodiscard]] bool traps(const RawArgs& args) const;
   Answer (*answer)(AnswerCall&, const RawArgs&) = nullptr;
   Rewrite (*rewrite)(RewriteCall&, const RawArgs&) = nullptr;  // also of an answered call that may escalate
-  void (*print)(std::string&, const GuestMemory&, const RawArgs&) = nullptr;
+  void (*print)(std::vector<std::string>&, const PrintContext&, const RawArgs&) = nullptr;  // one text an argument
 };
 
 class SyscallTable {
@@ -122,8 +123,9 @@ Result call_typed(Result (*handler)(Call&, Args...), Call& call, const RawArgs& 
 }
 
 template <typename... Args, std::size_t... I>
-void print_typed(std::string& out, const GuestMemory& memory, const RawArgs& raw, std::index_sequence<I...>) {
-  ((out += (I == 0 ? "" : ", "), print_arg(out, memory, ArgTraits<std::remove_cvref_t<Args>>::decode(raw[I]))), ...);
+void print_typed(std::vector<std::string>& out, const PrintContext& context, const RawArgs& raw,
+                 std::index_sequence<I...>) {
+  (print_arg(out.emplace_back(), context, ArgTraits<std::remove_cvref_t<Args>>::decode(raw[I])), ...);
 }
 
 template <auto Handler>
@@ -133,8 +135,8 @@ struct Adapter<Handler> {
   static Result run(Call& call, const RawArgs& raw) {
     return call_typed(Handler, call, raw, std::index_sequence_for<Args...>{});
   }
-  static void print(std::string& out, const GuestMemory& memory, const RawArgs& raw) {
-    print_typed<Args...>(out, memory, raw, std::index_sequence_for<Args...>{});
+  static void print(std::vector<std::string>& out, const PrintContext& context, const RawArgs& raw) {
+    print_typed<Args...>(out, context, raw, std::index_sequence_for<Args...>{});
   }
 };
 
@@ -207,6 +209,7 @@ struct DeniedCall {
   const char* name;
   int error;
   const char* reason;
+  bool only_root = false;  // left to the kernel where that refuses it to this user anyway
 };
 struct ListRegistration {
   ListRegistration(std::initializer_list<AllowedCall> calls);

@@ -63,6 +63,8 @@ struct Process {
   mutable std::mutex root_mutex;
   std::string root = "/";
   std::shared_ptr<AddressSpace> space;
+  std::atomic<bool> landlocked{false};  // it has Landlock rules of its own, which nobody can read back
+  HostPid vfork_parent;                 // the task that waits in vfork(2) for this process
   std::atomic<int> threads{0};
 };
 
@@ -71,6 +73,7 @@ enum class RunState {
   kRunning,
   kGroupStop,  // listening in a group stop
   kHeld,       // kept stopped by the interposer (quiesce)
+  kInVfork,    // kept stopped until its child executes a program or ends
 };
 
 struct Task {
@@ -84,15 +87,29 @@ struct Task {
   // The number of a call that the answer threads handed over (Answer::escalate), from then until its restart has come
   // through the filter; -1: none. A signal handler's calls may come in between.
   std::atomic<long> escalated{-1};
+  // That call is the kernel's to do: it was handed over only for its result to be seen (--trace).
+  bool escalated_to_pass = false;
   // A signal waits until the call that it interrupted has been answered: the mask to set then
   // (interpose/interrupted.h).
   std::optional<std::uint64_t> mask_after_call;
   // The program's own filters; null: none. Changed under the table's mutex.
   std::shared_ptr<const OwnFilters> filters;
+  // What prctl(2) PR_GET_NO_NEW_PRIVS says: the program's own doing. To the kernel every task of the sandbox has it
+  // set.
+  std::atomic<bool> no_new_privs{false};
   // Of a new task: argument registers that its parent's call had changed, to be put back before it runs.
   std::array<std::optional<std::uint64_t>, 6> entry_args;
   std::uint64_t settid_address = 0;  // where its first stop has to write its virtual tid
   bool exiting = false;              // past its exit event
+  VirtualPid vfork_child;            // the process that it waits for in vfork(2), or with CLONE_VFORK; 0: none
+  // What the kernel goes on with by restart_syscall(2), and when it times out, as far as that is known (timed_call.h).
+  struct Restarting {
+    long number = -1;
+    std::optional<std::int64_t> deadline_ns;  // CLOCK_MONOTONIC
+  };
+  Restarting restarting;
+  // The call that it is held in is made again, and times out then.
+  std::optional<std::int64_t> timed_restart;
 };
 
 // What answer threads need of the caller, copied out so that no lock is held while a call is answered.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -14,27 +15,38 @@ namespace beam::interpose {
 
 struct SyscallDeclaration;
 
+// A call that is to be printed, from its start to its end.
+struct TracedCall {
+  const SyscallDeclaration* call = nullptr;
+  VirtualPid vtid;
+  RawArgs args{};
+  std::vector<std::string> texts;  // one an argument, as they were when the call was made
+  std::uint64_t began = 0;         // nanoseconds of CLOCK_MONOTONIC
+};
+
 class Trace {
  public:
   // `fd` is not owned; -1 switches the trace off. `classes` are strace's: process, file, signal, network, ipc, desc,
-  // memory.
-  Trace(int fd, const std::vector<std::string>& classes);
+  // memory. `pids` must outlive the trace.
+  Trace(int fd, const std::vector<std::string>& classes, const ns::PidSpace& pids);
 
   [[nodiscard]] bool wants(const SyscallDeclaration& call) const;
-  // `began` and now in nanoseconds of CLOCK_MONOTONIC.
-  void line(VirtualPid vtid, const std::string& call, std::int64_t result, const std::string& host_note,
-            std::uint64_t began);
-  // A call that was passed on to the kernel, which alone knows its result.
-  void passed(VirtualPid vtid, const std::string& call, std::uint64_t began);
-  // "name(args)", read from the caller's memory while it waits.
-  [[nodiscard]] static std::string describe(const SyscallDeclaration& call, const GuestMemory& memory,
-                                            const RawArgs& args);
-  [[nodiscard]] static std::uint64_t now();
+  // While the caller waits, at the call's start; null when it is not wanted.
+  [[nodiscard]] std::unique_ptr<TracedCall> begin(const SyscallDeclaration& call, VirtualPid vtid,
+                                                  const GuestMemory& memory, const RawArgs& args) const;
+  // While the caller still waits, at the call's end. `host`: the result before it was translated.
+  void end(const TracedCall& traced, const GuestMemory& memory, std::int64_t result, std::int64_t host);
+  void end(const TracedCall& traced, const GuestMemory& memory, std::int64_t result) {
+    end(traced, memory, result, result);
+  }
   // True for words that --trace=CLASS takes.
   [[nodiscard]] static bool is_class(const std::string& word);
 
  private:
+  [[nodiscard]] std::string result_text(const TracedCall& traced, std::int64_t result, std::int64_t host) const;
+
   int fd_;
+  const ns::PidSpace& pids_;
   std::vector<bool> wanted_;
   std::mutex mutex_;
 };

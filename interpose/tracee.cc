@@ -106,8 +106,10 @@ bool StoppedTracee::step(bool& stop_request_used) {
 // interrupted by whoever posts work to it, so both are repeated: a trap that nobody collects would be delivered to the
 // program as a SIGTRAP.
 bool StoppedTracee::advance(Resume how, bool& stop_request_used) {
-  const auto what = how == Resume::kSingleStep ? PTRACE_SINGLESTEP : PTRACE_SYSCALL;
-  const int wanted = how == Resume::kSingleStep ? SIGTRAP : SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
+  const auto what = how == Resume::kSingleStep ? PTRACE_SINGLESTEP
+                    : how == Resume::kContinue ? PTRACE_CONT
+                                               : PTRACE_SYSCALL;
+  const int wanted = how == Resume::kToSyscallStop ? SIGTRAP | 0x80 : SIGTRAP;  // PTRACE_O_TRACESYSGOOD
   if (!flush_regs()) {
     return false;
   }
@@ -163,6 +165,7 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     return gone();
   }
   const user_regs_struct saved = regs_;
+  regs_changed_ = false;  // they are put back below; until then they must not go over those of the call
   user_regs_struct call = injected(saved, gadget, number, args);
   regs_changed_ = false;  // or the first step would write what was changed before over the call
   if (request(PTRACE_SETREGS, tid_, nullptr, &call) != 0) {
@@ -184,6 +187,32 @@ Result<std::int64_t> StoppedTracee::inject(std::uint64_t gadget, long number,
     request_stop();
   }
   return static_cast<std::int64_t>(call.rax);
+}
+
+bool StoppedTracee::inject_batch(std::uint64_t routine, std::uint64_t calls, std::uint64_t count) {
+  const auto mask = regs() != nullptr ? signal_mask() : std::nullopt;
+  if (!mask || !set_signal_mask(kAllButTrap)) {
+    return false;
+  }
+  const user_regs_struct saved = regs_;
+  regs_.rip = routine;
+  regs_.orig_rax = ~0ULL;
+  regs_.rbx = calls;
+  regs_.rbp = count;
+  regs_changed_ = true;
+  bool stop_request_used = false;
+  if (!advance(Resume::kContinue, stop_request_used)) {
+    return false;
+  }
+  regs_ = saved;
+  regs_changed_ = true;
+  if (!set_signal_mask(*mask) || !flush_regs()) {
+    return false;
+  }
+  if (stop_request_used) {
+    request_stop();
+  }
+  return true;
 }
 
 Result<std::int64_t> StoppedTracee::inject_as_from(std::uint64_t gadget, std::uint64_t shown_ip, long number,

@@ -53,6 +53,10 @@ class StoppedTracee {
   // signal mask back. The raw result (-errno on failure); Error only when the task died. The call must not block.
   Result<std::int64_t> inject(std::uint64_t gadget, long number, const std::array<std::uint64_t, 6>& args);
 
+  // Runs the `count` calls of the array of BeamAgentCall at `calls` (agent/layout.h), each of which gets its result
+  // there, at the price of one stop. None of them may block. False when the task died.
+  bool inject_batch(std::uint64_t routine, std::uint64_t calls, std::uint64_t count);
+
   // The same by way of the system call stops, between which the kernel's filters take the call for one made at
   // `shown_ip`.
   Result<std::int64_t> inject_as_from(std::uint64_t gadget, std::uint64_t shown_ip, long number,

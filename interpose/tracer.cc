@@ -10,8 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -23,6 +26,7 @@
 #include "interpose/robust_list.h"
 #include "interpose/signal_info.h"
 #include "interpose/syscall_table.h"
+#include "interpose/timed_call.h"
 
 namespace beam::interpose {
 namespace {
@@ -40,6 +44,32 @@ constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
+
+// Whether the task has a handler for the signal.
+bool catches(HostPid tid, int signal) {
+  const auto caught = read_proc_caught_signals(tid);
+  return !caught || (*caught >> (signal - 1) & 1U) != 0;
+}
+
+// Whether the signal does nothing to the task.
+bool ignores(HostPid tid, int signal) {
+  std::ifstream file("/proc/" + std::to_string(tid.value()) + "/status");
+  bool ignored = false;
+  for (std::string line; std::getline(file, line);) {
+    const auto has = [&](const char* name) {
+      return line.starts_with(name) && (std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1U) != 0;
+    };
+    if (has("SigCgt:")) {
+      return false;
+    }
+    ignored = ignored || has("SigIgn:");
+  }
+  return ignored || signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT;
+}
+// The kernel does it, and the trace wants its result.
+struct PassedCall : CallInProgress {
+  void at_exit(ExitCall& /*call*/) override {}
+};
 
 // Whoever gets a child after its parent's death (prctl(2), PR_SET_CHILD_SUBREAPER) sleeps elsewhere or runs; a parent
 // that has still to report it runs, or stands in that very call.
@@ -217,10 +247,12 @@ void Tracer::resume(Task& task, StoppedTracee tracee, int signal) {
   const bool in_call = task.call != nullptr && task.call->in_agent() == nullptr;
   const bool watch = in_call || task.mask_after_call || task.process->unreadable ||
                      task.escalated.load(std::memory_order_relaxed) >= 0;
-  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
   if (holding_) {
-    request_hold(task);  // this stop has used up the request that was under way (kernel/signal.c ptrace_stop)
+    // This stop has used up the request that was under way (kernel/signal.c ptrace_stop). Before it goes on, or the
+    // program would see the EINTR that the request has caused.
+    request_hold(task);
   }
+  std::move(tracee).resume(watch ? Resume::kToSyscallStop : Resume::kContinue, signal);
 }
 
 void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
@@ -228,10 +260,11 @@ void Tracer::on_event_stop(Task& task, StoppedTracee tracee, int signal) {
     start_child(task, std::move(tracee));
     return;
   }
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_ && !task.process->unreadable) {
     hold(task, std::move(tracee), is_group_stop_signal(signal) ? signal : 0);
     return;
   }
+  note_restart(task, tracee);
   // Each thread stops and goes on by itself; the leader's news is the process's.
   const bool leader = task.process->host == tracee.tid();
   if (is_group_stop_signal(signal)) {
@@ -278,6 +311,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
     process->trapped_reads = parent.process->trapped_reads;
     process->message_traps = parent.process->message_traps.load();
     process->credentials_changed = parent.process->credentials_changed.load();
+    process->landlocked = parent.process->landlocked.load();
     process->umask = parent.process->umask.load();
     process->set_view_root(parent.process->view_root());
     if ((clone->flags & CLONE_VM) != 0) {
@@ -291,7 +325,8 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
   if ((clone->flags & CLONE_PARENT_SETTID) != 0 && clone->settid_by_us) {
     (void)tracee.memory().write(clone->parent_tid, &vtid, sizeof(pid_t));
   }
-  if (early_dead_.erase(child) != 0) {
+  const bool lives = early_dead_.erase(child) == 0;
+  if (!lives) {
     // It was killed before it could report itself. Its parent can still wait for it.
     if (process != parent.process) {
       ++zombies_;
@@ -302,6 +337,7 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       const std::unique_lock lock(shared_.tasks.mutex());
       task.filters = parent.filters;
     }
+    task.no_new_privs = parent.no_new_privs.load();
     task.entry_args = clone->saved;
     if ((clone->flags & CLONE_CHILD_SETTID) != 0) {
       task.settid_address = clone->child_tid;
@@ -310,7 +346,47 @@ void Tracer::on_new_child(Task& parent, StoppedTracee tracee) {
       start_child(task, StoppedTracee(child));
     }
   }
+  if ((clone->flags & CLONE_VFORK) != 0 && lives) {
+    wait_for_vfork_child(parent, std::move(tracee), *process);
+    return;
+  }
   resume(parent, std::move(tracee));
+}
+
+// Takes the parent out of its call, with the result that it will see, and keeps it there.
+void Tracer::wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child) {
+  const auto mask = tracee.signal_mask();
+  bool stop_request_used = false;
+  if (!mask || !tracee.set_signal_mask(~(1ULL << (SIGTRAP - 1))) || !tracee.step(stop_request_used) ||
+      !tracee.set_signal_mask(*mask)) {
+    return;  // killed: its events follow
+  }
+  leave_call(parent, tracee);
+  if (!tracee.flush_regs()) {
+    return;
+  }
+  if (stop_request_used) {
+    tracee.request_stop();
+  }
+  parent.vfork_child = child.vpid;
+  child.vfork_parent = parent.tid;
+  parent.state = RunState::kInVfork;
+  if (holding_) {
+    hold(parent, std::move(tracee), 0);
+  }
+}
+
+// The child has executed a program, or ends.
+void Tracer::end_vfork(Process& child) {
+  const HostPid tid = std::exchange(child.vfork_parent, HostPid());
+  Task* parent = tid != HostPid() ? shared_.tasks.find(tid) : nullptr;
+  if (parent == nullptr || parent->vfork_child != child.vpid) {
+    return;
+  }
+  parent->vfork_child = VirtualPid();
+  if (parent->state == RunState::kInVfork) {
+    resume(*parent, StoppedTracee(tid));
+  }
 }
 
 void Tracer::start_child(Task& task, StoppedTracee tracee) {
@@ -320,7 +396,7 @@ void Tracer::start_child(Task& task, StoppedTracee tracee) {
     task.settid_address = 0;
   }
   restore_registers_of_child(task, tracee);
-  if (holding_ && !lets_vfork_parent_wait(*task.process)) {
+  if (holding_) {
     hold(task, std::move(tracee), 0);
     return;
   }
@@ -371,12 +447,16 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   }
   const std::unique_ptr<CallInProgress> call = std::move(task->call);
   task->escalated.store(-1, std::memory_order_relaxed);
+  task->escalated_to_pass = false;
   task->settid_address = 0;
   if (task->mask_after_call) {
     tracee.set_signal_mask(*task->mask_after_call);
     task->mask_after_call.reset();
   }
   Process& process = *task->process;
+  if (call != nullptr) {
+    release_slots(*task, call->slots);  // a parent in vfork(2) goes on with the old address space
+  }
   {
     const std::unique_lock lock(shared_.tasks.mutex());
     process.space = std::make_shared<AddressSpace>();
@@ -388,7 +468,11 @@ void Tracer::on_exec(Task& stopped, StoppedTracee tracee) {
   if (call != nullptr && mapping == AgentMapping::kMapped) {
     call->executed(tracee, filtered);
   }
+  if (call != nullptr && call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), 0);
+  }
   resume(*task, std::move(tracee));
+  end_vfork(process);
 }
 
 void Tracer::on_syscall_trace(Task& task, StoppedTracee tracee) {
@@ -407,47 +491,72 @@ void Tracer::enter_call(Task& task, StoppedTracee tracee) {
   }
   const SyscallDeclaration* declaration = SyscallTable::instance().find(static_cast<long>(regs->orig_rax));
   const bool answered = declaration != nullptr && declaration->strategy == Strategy::kAnswerAtStop;
-  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered)) {
+  // Not a call of a signal handler that came in between.
+  const bool restarted = static_cast<long>(regs->orig_rax) == task.escalated.load(std::memory_order_relaxed);
+  const bool to_pass = restarted && std::exchange(task.escalated_to_pass, false);
+  if (declaration == nullptr || (declaration->rewrite == nullptr && !answered && !to_pass)) {
     resume(task, std::move(tracee));
     return;
   }
   const RawArgs args = raw_args(*regs);
-  const bool tracing = shared_.trace.wants(*declaration);
-  const std::uint64_t began = tracing ? Trace::now() : 0;
-  std::string text = tracing ? Trace::describe(*declaration, tracee.memory(), args) : std::string();
+  auto traced = shared_.trace.begin(*declaration, task.vtid, tracee.memory(), args);
   RewriteCall call(*this, shared_, task, tracee);
-  Rewrite rewrite = answered ? answer_at_stop(*declaration, call, args) : declaration->rewrite(call, args);
+  Rewrite rewrite = to_pass    ? Rewrite::pass()
+                    : answered ? answer_at_stop(*declaration, call, args)
+                               : declaration->rewrite(call, args);
+  if (rewrite.kind() == Rewrite::Kind::kPass && traced != nullptr) {
+    rewrite = Rewrite::until_exit(std::make_unique<PassedCall>());
+  }
   switch (rewrite.kind()) {
     case Rewrite::Kind::kPass:
-      if (tracing) {
-        shared_.trace.passed(task.vtid, text, began);
-      }
       break;
     case Rewrite::Kind::kSkip:
       regs->orig_rax = ~0ULL;
       regs->rax = static_cast<std::uint64_t>(rewrite.value());
       tracee.set_regs_changed();
       task.escalated.store(-1, std::memory_order_release);
-      if (tracing) {
-        shared_.trace.line(task.vtid, text, rewrite.value(), {}, began);
+      if (traced != nullptr) {
+        shared_.trace.end(*traced, tracee.memory(), rewrite.value());
       }
       break;
     case Rewrite::Kind::kUntilExit:
     case Rewrite::Kind::kInAgent:
-      task.call = rewrite.take_call();
+      take_over(task, rewrite.take_call());
       task.call->number = declaration->number;
-      task.call->began = began;
-      task.call->text = std::move(text);
+      task.call->traced = std::move(traced);
       pass_own_filters(task, *regs, tracee);
+      // From here on the call is the kernel's, and may wait for long (a FIFO without a partner): signals end it, as ever.
+      if (task.mask_after_call) {
+        tracee.set_signal_mask(*task.mask_after_call);
+        task.mask_after_call.reset();
+      }
       break;
   }
   resume(task, std::move(tracee));
 }
 
+// Of a call that is made again with another timeout, the rest is translated as ever.
+void Tracer::take_over(Task& task, std::unique_ptr<CallInProgress> fresh) {
+  if (task.call != nullptr) {
+    for (std::size_t i = 0; i < fresh->saved.size(); ++i) {
+      if (task.call->saved[i]) {
+        fresh->saved[i] = task.call->saved[i];
+      }
+    }
+    fresh->slots |= task.call->slots;
+    fresh->deadline_ns = task.call->deadline_ns;
+  }
+  task.call = std::move(fresh);
+}
+
 // The program's own filters have judged the call as it was made. The kernel asks them again about what has become of it
 // (kernel/seccomp.c, recheck_after_trace), and they are to see it as the agent's.
 void Tracer::pass_own_filters(Task& task, user_regs_struct& regs, StoppedTracee& tracee) {
-  if (task.filters == nullptr || task.call->in_agent() != nullptr || !task.process->space->agent_mapped) {
+  // Beam's own filter would have an escalated call go through an answer thread once more, where a signal can interrupt it:
+  // one after the other, they would keep it from ever being made.
+  const bool escalated = task.escalated.load(std::memory_order_relaxed) >= 0;
+  if ((task.filters == nullptr && !escalated) || task.call->in_agent() != nullptr ||
+      !task.process->space->agent_mapped) {
     return;
   }
   task.call->saved_ip = regs.rip;
@@ -479,6 +588,11 @@ Rewrite Tracer::answer_at_stop(const SyscallDeclaration& declaration, RewriteCal
 void Tracer::on_syscall_stop(Task& task, StoppedTracee tracee) {
   if (task.mask_after_call) {
     unmask_after_call(task, tracee);
+  }
+  if (task.call != nullptr && !task.call->entered) {
+    task.call->entered = true;
+    resume(task, std::move(tracee));
+    return;
   }
   if (task.call != nullptr) {
     leave_call(task, tracee);
@@ -525,16 +639,16 @@ void Tracer::leave_call(Task& task, StoppedTracee& tracee) {
     tracee.set_regs_changed();
   }
   const auto raw = static_cast<std::int64_t>(regs->rax);
-  const bool restarts = raw == -512 || raw == -513 || raw == -514 || raw == -516;  // include/linux/errno.h
+  const bool restarts = will_restart(raw);
   ExitCall exit(*this, shared_, task, tracee);
+  keep_deadline(*call, task, raw, *regs);
   if (!restarts) {
     call->at_exit(exit);
   } else {
     call->at_restart(exit);
   }
-  if (!call->text.empty()) {
-    const std::int64_t result = exit.result();
-    shared_.trace.line(task.vtid, call->text, result, result != raw ? "host " + std::to_string(raw) : "", call->began);
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), exit.result(), raw);
   }
 }
 
@@ -546,6 +660,7 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   ExitCall exit(*this, shared_, task, tracee);
   const std::optional<std::int64_t> result = call->leave(exit, faulted);
+  release_slots(task, call->slots);
   *regs = call->entry;
   if (result) {
     regs->rax = static_cast<std::uint64_t>(*result);
@@ -556,8 +671,8 @@ void Tracer::leave_agent(Task& task, StoppedTracee& tracee, bool faulted) {
   }
   regs->orig_rax = ~0ULL;
   tracee.set_regs_changed();
-  if (!call->text.empty()) {
-    shared_.trace.line(task.vtid, call->text, result.value_or(-513), {}, call->began);  // ERESTARTNOINTR
+  if (call->traced != nullptr) {
+    shared_.trace.end(*call->traced, tracee.memory(), result.value_or(-513));  // ERESTARTNOINTR
   }
   task.call.reset();
 }
@@ -608,12 +723,26 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
     }
   }
   // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
-  if (!task.mask_after_call && interrupted_unanswered(tracee)) {
+  if (!task.mask_after_call && interrupted_unanswered(shared_, task, tracee)) {
     task.mask_after_call = tracee.signal_mask();
     if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
       resume(task, std::move(tracee), signal);
       return;
     }
+  }
+  note_restart(task, tracee);
+  if (task.call != nullptr && !task.call->entered && catches(task.tid, signal)) {
+    undo_timed_restart(task, tracee);
+    task.timed_restart.reset();  // the handler ends the call
+  }
+  if (user_regs_struct* regs = tracee.regs();
+      regs != nullptr && static_cast<std::int64_t>(regs->rax) == -EINTR &&
+      shows_stop_as_eintr(static_cast<long>(regs->orig_rax)) &&
+      !deadline_of(static_cast<long>(regs->orig_rax), *regs, tracee.memory(), nullptr) && ignores(task.tid, signal)) {
+    // A signal that the kernel drops unless there is a tracer (kernel/signal.c sig_ignored): no call would have noticed
+    // it.
+    regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
+    tracee.set_regs_changed();
   }
   if (signal == SIGSYS && task.filters != nullptr && task.filters->strict) {
     end_strict_task(task, std::move(tracee));
@@ -629,6 +758,9 @@ void Tracer::on_exit_event(Task& task, StoppedTracee tracee) {
   mark_robust_futexes(task, tracee.memory(), pi_waiters_.any());
   pi_waiters_.died(task.tid, task.vtid);
   std::move(tracee).resume(Resume::kContinue);
+  if (task.tid == task.process->host) {
+    end_vfork(*task.process);
+  }
 }
 
 void Tracer::on_death(HostPid tid, int status) {
@@ -647,6 +779,9 @@ void Tracer::on_death(HostPid tid, int status) {
     return;
   }
   const std::shared_ptr<Process> process = task->process;
+  if (tid == process->host) {
+    end_vfork(*process);
+  }
   if (!task->exiting) {
     pi_waiters_.died(tid, task->vtid);  // killed without an exit event
   }
@@ -679,6 +814,7 @@ void Tracer::forget_lost_threads(const std::shared_ptr<Process>& process) {
 }
 
 void Tracer::on_process_death(const std::shared_ptr<Process>& process, int status) {
+  shared_.sysv.forget_undo(process->host);
   {
     const std::unique_lock lock(shared_.tasks.mutex());
     for (const auto& [host, other] : shared_.tasks.processes()) {

@@ -48,7 +48,8 @@ class Tracer {
   Result<Task*> spawn_held(const SpawnRequest& request, VirtualPid vpid);
   void kill_all();
   // An answer thread hands a call over: stop the caller, and let its restarted call come here (see Answer::escalate).
-  void escalate(HostPid tid, long number, int listener, std::uint64_t notification);
+  // `to_pass`: the kernel does it, but its result is wanted.
+  void escalate(HostPid tid, long number, int listener, std::uint64_t notification, bool to_pass);
   void release_slots(Task& task, std::uint32_t slots);
   // Takes a stopped task out of a routine of the agent, if it is in one: afterwards its registers are the program's
   // own. Every use of a task's registers for more than resuming it begins with this.
@@ -59,8 +60,7 @@ class Tracer {
 
   // --- holding, for interpose/quiesce.h ---
   // Asks every task to stop, and from now on keeps it at the first stop where it is between two instructions of its
-  // own. A child that its parent waits for in vfork(2) runs on until it lets the parent go: the kernel stops no such
-  // parent.
+  // own.
   void begin_hold();
   // Nothing of a sandbox that is being made may run before the whole of it is there.
   void begin_hold_of_new_tasks() { holding_ = true; }
@@ -71,6 +71,9 @@ class Tracer {
   bool take_events();
   // Lets every held task go on.
   void end_hold();
+  [[nodiscard]] bool holding() const { return holding_; }
+  // For timed_call.h: a held task's registers are as the program made its call.
+  void undo_timed_restart(Task& task, StoppedTracee& tracee);
   // False while a new child waits for the event that tells whose it is.
   [[nodiscard]] bool all_children_known() const { return early_.empty(); }
 
@@ -78,13 +81,16 @@ class Tracer {
   void run();
   Result<HostPid> start_process(const SpawnRequest& request);
   [[nodiscard]] unsigned message_traps_of(const SpawnRequest& request) const;
+  Result<SpawnRequest> in_view(const SpawnRequest& request) const;
   Task& add_spawned(HostPid host, VirtualPid vpid, unsigned message_traps);
   bool drain_posted();
   void request_hold(const Task& task) const;
-  [[nodiscard]] bool lets_vfork_parent_wait(const Process& process) const;
   void handle(HostPid tid, int status);
   void on_event_stop(Task& task, StoppedTracee tracee, int signal);
   void on_new_child(Task& parent, StoppedTracee tracee);
+  void wait_for_vfork_child(Task& parent, StoppedTracee tracee, Process& child);
+  void end_vfork(Process& child);
+  static void take_over(Task& task, std::unique_ptr<CallInProgress> fresh);
   void on_exec(Task& task, StoppedTracee tracee);
   void on_syscall_trace(Task& task, StoppedTracee tracee);
   void on_syscall_stop(Task& task, StoppedTracee tracee);
@@ -100,6 +106,9 @@ class Tracer {
   void end_strict_task(Task& task, StoppedTracee tracee);
   void unmask_after_call(Task& task, StoppedTracee& tracee);
   void start_child(Task& task, StoppedTracee tracee);
+  static void note_restart(Task& task, StoppedTracee& tracee);
+  void begin_timed_restart(Task& task, StoppedTracee& tracee);
+  void keep_deadline(const CallInProgress& call, Task& task, std::int64_t result, const user_regs_struct& regs) const;
   static void restore_registers_of_child(Task& task, StoppedTracee& tracee);
   void resume(Task& task, StoppedTracee tracee, int signal = 0);
   void adopt_orphans_of_dead_parents();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
@@ -94,7 +95,12 @@ int ViewPath::set(GuestFd dir, std::string path, bool empty_is_descriptor) {
   if (!host->starts_with('/')) {
     return ENOTDIR;
   }
-  where_.base = shared_.view->view_path(shared_.proc->proc_name(*host)).value_or(std::string());
+  const std::string name = shared_.proc->proc_name(*host);
+  constexpr std::string_view kProc = "/proc/";
+  if (name == *host && name.starts_with(kProc) && std::isdigit(static_cast<unsigned char>(name[kProc.size()])) != 0) {
+    return ESRCH;  // of a process that has ended, or of one outside
+  }
+  where_.base = shared_.view->view_path(name).value_or(std::string());
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "migrate/collector.h"
+#include "migrate/image_path.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
@@ -25,10 +26,11 @@ Result<> Collector::carry_files(bool all, const std::vector<std::string>& some) 
   std::vector<char> buffer(1U << 18);
   for (std::size_t i = 0; i < state_.mapped_files.size(); ++i) {
     MappedFileState& file = state_.mapped_files[i];
-    if (!all && std::find(some.begin(), some.end(), file.path) == some.end() && !is_of_an_image(file.path)) {
+    const std::string path = from_image_path(sandbox_.shared(), file.path);
+    if (!all && std::find(some.begin(), some.end(), path) == some.end() && !is_of_an_image(path)) {
       continue;
     }
-    const UniqueFd fd(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat info {};
     if (!fd || ::fstat(fd.get(), &info) != 0) {
       return Error::from_errno("put " + file.path + " into the image");
@@ -71,7 +73,7 @@ Result<UniqueFd> Restorer::carried_file(const MappedFileState& file, bool writab
 
 std::string Restorer::program_path(const std::string& path) const {
   const auto carried = carried_.find(path);
-  return carried == carried_.end() ? path : carried->second;
+  return carried == carried_.end() ? from_image_path(tracer_.shared(), path) : carried->second;
 }
 
 }  // namespace beam::migrate

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "migrate/collector.h"
+#include "migrate/image_path.h"
 #include "migrate/memory_reader.h"
 
 namespace beam::migrate {
@@ -58,7 +59,7 @@ std::uint32_t Collector::inode_index(InodeKey key, InodeKind kind, const std::st
   if (fresh) {
     SharedMemoryState state;
     state.kind = kind;
-    state.name = name;
+    state.name = kind == InodeKind::kDeletedFile ? to_image_path(sandbox_.shared(), name) : name;
     state.linkable = kind == InodeKind::kDeletedFile && name.ends_with("/#" + std::to_string(key.second));
     state_.shared_memory.push_back(std::move(state));
     inodes_.emplace_back();

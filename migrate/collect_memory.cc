@@ -13,6 +13,7 @@
 
 #include "interpose/agent/layout.h"
 #include "migrate/collector.h"
+#include "migrate/image_path.h"
 #include "migrate/kernel_structs.h"
 #include "migrate/memory_reader.h"
 
@@ -66,7 +67,7 @@ Result<> Collector::address_space(Remote& remote, VirtualPid vpid, AddressSpaceS
     }
   }
   BEAM_TRY(memory_layout(remote, space.layout));
-  return private_pages(tid, vpid, space);
+  return success();
 }
 
 Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range,
@@ -109,7 +110,16 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.offset = range.offset;
   constexpr std::string_view kMemfd = "/memfd:";
   if (range.deleted && range.path.starts_with("/SYSV")) {
-    return refuse("System V shared memory can't be frozen yet");
+    // Its inode's number is the workstation's id (ipc/shm.c newseg).
+    const auto object = sandbox_.shared().sysv.find_host(interpose::SysvKind::kShm, static_cast<int>(range.inode));
+    if (!object) {
+      return refuse("it is not the sandbox's");
+    }
+    const auto all = sandbox_.shared().sysv.all(interpose::SysvKind::kShm);
+    mapping.backing = Backing::kSysv;
+    mapping.file = static_cast<std::uint32_t>(
+        std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.id == object->id; }) - all.begin());
+    return true;
   }
   if (range.deleted) {
     const bool memfd = range.path.starts_with(kMemfd);
@@ -118,7 +128,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
       // Nobody else can see it: the bytes are all that is left of the file.
       mapping.backing = Backing::kAnonymous;
       mapping.offset = 0;
-      whole_mappings_.insert({vpid.value(), range.start});
+      whole_mappings_.insert({state_.address_spaces.size(), range.start});  // the next of them
       return true;
     }
     mapping.backing = Backing::kSharedMemory;
@@ -145,7 +155,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.backing = Backing::kFile;
   const auto [known, fresh] = mapped_files_.emplace(range.path, static_cast<std::uint32_t>(state_.mapped_files.size()));
   if (fresh) {
-    state_.mapped_files.push_back({range.path, static_cast<std::uint64_t>(info.st_size),
+    state_.mapped_files.push_back({to_image_path(sandbox_.shared(), range.path), static_cast<std::uint64_t>(info.st_size),
                                    info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec});
   }
   mapping.file = known->second;
@@ -172,29 +182,30 @@ Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
   return success();
 }
 
-Result<> Collector::private_pages(HostPid tid, VirtualPid vpid, AddressSpaceState& space) {
-  if (image_ == nullptr) {
-    return success();
-  }
-  space.page_file = "pages-" + std::to_string(state_.address_spaces.size() + 1);
-  BEAM_TRY_ASSIGN(auto out, image_->file(space.page_file));
+// One page file for all address spaces: each file costs a flush to the disk.
+Result<> Collector::private_pages(HostPid tid, std::size_t index, ImageFileWriter& out) {
+  AddressSpaceState& space = state_.address_spaces[index];
   BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(tid));
   for (const Mapping& mapping : space.mappings) {
     if (mapping.shared) {
       continue;
     }
-    if (whole_mappings_.contains({vpid.value(), mapping.start})) {
+    if (whole_mappings_.contains({index, mapping.start})) {
       space.pages.push_back({mapping.start, mapping.end - mapping.start, out.size()});
       BEAM_TRY(reader.copy(mapping.start, mapping.end, (mapping.protection & PROT_READ) != 0, out));
       continue;
     }
-    BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end));
+    std::vector<AddressRange> guards;
+    BEAM_TRY_ASSIGN(const auto regions, reader.private_pages(mapping.start, mapping.end, guards));
+    for (const auto& [start, end] : guards) {
+      space.guards.push_back({start, end - start});
+    }
     for (const auto& [start, end] : regions) {
       space.pages.push_back({start, end - start, out.size()});
       BEAM_TRY(reader.copy(start, end, (mapping.protection & PROT_READ) != 0, out));
     }
   }
-  return image_->add(std::move(out));
+  return success();
 }
 
 }  // namespace beam::migrate

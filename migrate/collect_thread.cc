@@ -43,10 +43,7 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   const HostPid tid = task.tid;
   ThreadState state;
   state.vtid = task.vtid.value();
-  BEAM_TRY_ASSIGN(state.name, read_proc_file(tid, "comm"));
-  if (!state.name.empty() && state.name.back() == '\n') {
-    state.name.pop_back();
-  }
+  state.vfork_child = task.vfork_child.value();
   const user_regs_struct* regs = remote.tracee().regs();
   const auto mask = remote.tracee().signal_mask();
   if (regs == nullptr || !mask) {
@@ -55,7 +52,7 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   state.registers.resize(sizeof *regs / sizeof(std::uint64_t));
   std::memcpy(state.registers.data(), regs, sizeof *regs);
   state.signal_mask = *mask;
-  state.call = interrupted_call(*regs, remote.memory(), sandbox_.blocked_call(tid));
+  state.call = interrupted_call(*regs, task, began_ns_);
   BEAM_TRY_ASSIGN(state.extended, read_extended_state(tid));
   RseqConfiguration rseq{};
   if (::ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid.value(), sizeof rseq, &rseq) > 0 && rseq.address != 0) {
@@ -64,15 +61,36 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   if (::syscall(SYS_get_robust_list, tid.value(), &state.robust_list, &state.robust_list_size) != 0) {
     return Error::from_errno("read the robust list of thread " + std::to_string(state.vtid));
   }
-  BEAM_TRY(remote.call("read the tid address", SYS_prctl, PR_GET_TID_ADDRESS, remote.scratch()));
-  BEAM_TRY_ASSIGN(state.clear_tid_address, remote.get<std::uint64_t>());
-  BEAM_TRY(remote.call("read the signal stack", SYS_sigaltstack, 0, remote.scratch()));
-  BEAM_TRY_ASSIGN(const auto stack, remote.get<stack_t>());
+  Batch batch(remote);
+  const std::uint64_t name = batch.put(std::array<char, 16>{});
+  batch.add("read the name", SYS_prctl, PR_GET_NAME, name);
+  const std::uint64_t tid_address = batch.put(std::uint64_t{});
+  batch.add("read the tid address", SYS_prctl, PR_GET_TID_ADDRESS, tid_address);
+  const std::uint64_t stack_place = batch.put(stack_t{});
+  batch.add("read the signal stack", SYS_sigaltstack, 0, stack_place);
+  const std::uint64_t death_signal = batch.put(std::int32_t{});
+  batch.add("read the parent's death signal", SYS_prctl, PR_GET_PDEATHSIG, death_signal);
+  const std::size_t secure_bits = batch.add("read the secure bits", SYS_prctl, PR_GET_SECUREBITS);
+  const std::size_t timer_slack = batch.add("read the timer slack", SYS_prctl, PR_GET_TIMERSLACK);
+  const std::uint64_t counter = batch.put(std::int32_t{});
+  const std::size_t counter_call = batch.add(nullptr, SYS_prctl, PR_GET_TSC, counter);
+  BEAM_TRY(batch.run());
+  state.name = batch.get<std::array<char, 16>>(name).data();
+  state.clear_tid_address = batch.get<std::uint64_t>(tid_address);
+  const auto stack = batch.get<stack_t>(stack_place);
   if ((stack.ss_flags & SS_DISABLE) == 0) {
     state.signal_stack = SignalStack{reinterpret_cast<std::uint64_t>(stack.ss_sp), stack.ss_flags, stack.ss_size};
   }
-  BEAM_TRY(remote.call("read the parent's death signal", SYS_prctl, PR_GET_PDEATHSIG, remote.scratch()));
-  BEAM_TRY_ASSIGN(state.parent_death_signal, remote.get<std::int32_t>());
+  state.parent_death_signal = batch.get<std::int32_t>(death_signal);
+  state.attributes.secure_bits = static_cast<std::uint32_t>(batch.result(secure_bits));
+  const auto slack = static_cast<std::uint64_t>(batch.result(timer_slack));
+  if (slack != own_.timer_slack && slack != 0) {  // 0: of a real-time thread, which has none
+    state.attributes.timer_slack_ns = slack;
+  }
+  if (batch.result(counter_call) == 0 && batch.get<std::int32_t>(counter) == PR_TSC_SIGSEGV) {
+    state.attributes.time_stamp_counter = PR_TSC_SIGSEGV;
+  }
+  BEAM_TRY(attributes(task, state.attributes));
   BEAM_TRY_ASSIGN(state.pending, pending_signals(tid, false));
   return state;
 }

@@ -1,13 +1,15 @@
 // Collects a quiesced sandbox into a SandboxState, and the contents of its memory into page files of an image.
 //
-// Without an image it only looks: what would stand in the way of a freeze is the same either way. Obstacles do not end
-// the collection, so that all of them are found at once; failures do.
+// What stands in the way is known before the first page of memory is written: then none is. Without an image it only
+// looks: what would stand in the way of a freeze is the same either way. Obstacles do not end the collection, so that
+// all of them are found at once; failures do.
 #pragma once
 
 #include <sys/types.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -22,6 +24,9 @@
 
 namespace beam::migrate {
 
+// sched_setattr(2) for a task; 0: the calling thread.
+bool set_scheduling(pid_t tid, const Scheduling& scheduling);
+
 class Collector {
  public:
   // `image` may be null. `stdio` and `later_stdio` as in FreezeOptions; they must outlive this.
@@ -33,10 +38,10 @@ class Collector {
   // The sandbox runs on after the freeze.
   void keep_running() { context_.ends = false; }
   Result<> run();
-  // The image is durable, and the sandbox is about to end.
-  void before_end() const;
   // After run(): copies files that are executed or mapped into the image, all or those in the list.
   Result<> carry_files(bool all, const std::vector<std::string>& some);
+  // The image is durable, and the sandbox is about to end.
+  void before_end() const;
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 
@@ -59,13 +64,26 @@ class Collector {
   void obstacle(VirtualPid vpid, std::string object, std::string reason);
   [[nodiscard]] std::vector<LiveProcess> live_processes() const;
 
-  // collect_process.cc
   Result<> zombie(const interpose::Process& process);
+  // collect_attributes.cc
+  Result<> read_own_attributes();
+  Result<> attributes(const interpose::Task& task, ThreadAttributes& state);
+  [[nodiscard]] std::optional<Credentials> credentials(const std::string& status) const;
+  Result<> posix_timers(Remote& remote, ProcessState& state);
+
+  // collect_sysv.cc
+  Result<> sysv();
+  Result<> sysv_memory_contents(const interpose::SysvObject& object, SysvSharedMemory& state);
+
+  // collect_process.cc
   Result<> live(const LiveProcess& live);
   Result<> identity(const interpose::Process& process, HostPid tid, ProcessState& state);
-  void refuse_foreign_credentials(const LiveProcess& live, const std::string& status);
   Result<> remote_process_state(Remote& remote, const std::string& status, ProcessState& state);
-  Result<> refuse_sharing(const LiveProcess& live);
+  void shared_tables(const LiveProcess& live, ProcessState& state);
+  void check_sharing();
+  void find_lost_parents();
+  Result<> contents();
+  Result<bool> stop_waited_for(const interpose::Process& process, const ProcessState& state);
 
   // collect_thread.cc
   Result<ThreadState> thread(Remote& remote);
@@ -77,7 +95,7 @@ class Collector {
   // False when the range is refused.
   Result<bool> mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping);
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
-  Result<> private_pages(HostPid tid, VirtualPid vpid, AddressSpaceState& space);
+  Result<> private_pages(HostPid tid, std::size_t index, ImageFileWriter& out);
 
   // collect_inodes.cc
   using InodeKey = std::pair<std::uint64_t, std::uint64_t>;  // device and inode
@@ -103,6 +121,7 @@ class Collector {
   interpose::QuiescedSandbox& sandbox_;
   ImageWriter* image_;
   CollectContext context_;
+  std::int64_t began_ns_ = 0;  // of this workstation's CLOCK_MONOTONIC: when the sandbox's clocks were read
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;
@@ -110,9 +129,29 @@ class Collector {
   std::vector<UniqueFd> in_flight_;  // descriptions that only the supervisor has a number for
   std::map<std::string, std::uint32_t> mapped_files_;
   std::map<InodeKey, std::uint32_t> inode_indices_;
-  std::set<std::pair<std::int32_t, std::uint64_t>> whole_mappings_;  // by process: all their bytes are kept, as memory
-  std::vector<KeptInode> inodes_;                                    // of each of state_.shared_memory
-  std::vector<const interpose::AddressSpace*> spaces_;
+  // By index in state_.address_spaces: all their bytes are kept, as memory.
+  std::set<std::pair<std::size_t, std::uint64_t>> whole_mappings_;
+  std::vector<KeptInode> inodes_;                                   // of each of state_.shared_memory
+  std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
+  std::set<std::int32_t> continued_;                                // whose parents are still to be told
+  std::vector<HostPid> space_users_;                                // a task in each of state_.address_spaces
+  std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
+  // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.
+  struct TableOrder {
+    int type;
+    bool operator()(const std::pair<HostPid, std::int32_t>& a, const std::pair<HostPid, std::int32_t>& b) const;
+  };
+  using Tables = std::set<std::pair<HostPid, std::int32_t>, TableOrder>;
+  std::map<int, Tables> tables_;
+  struct OwnAttributes {
+    Scheduling scheduling;
+    std::vector<std::uint64_t> affinity;
+    std::int32_t io_priority = 0;
+    std::uint64_t timer_slack = 0;
+    std::string status;
+    std::string oom_score_adjustment;
+  };
+  OwnAttributes own_;
 };
 
 }  // namespace beam::migrate

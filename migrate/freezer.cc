@@ -47,24 +47,6 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   if (fault_point("freeze.quiesced")) {
     return Error(EIO, "freeze: fault point");
   }
-  {
-    // Looked at first: a refusal must not cost the writing of what is in memory.
-    Collector look(*quiesced, nullptr, options.stdio, &options.later_stdio);
-    look.set_consoles(options.consoles);
-    if (options.keep_running) {
-      look.keep_running();
-    }
-    BEAM_TRY(look.run());
-    if (!look.obstacles().empty()) {
-      if (options.obstacles != nullptr) {
-        *options.obstacles = look.obstacles();
-      }
-      return refusal(look.obstacles());
-    }
-  }
-  if (fault_point("freeze.looked")) {
-    return Error(EIO, "freeze: fault point");
-  }
   std::string sandbox;
   if (options.describe) {
     BEAM_TRY_ASSIGN(sandbox, options.describe());
@@ -75,8 +57,14 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
     collector.keep_running();
   }
   BEAM_TRY(collector.run());
-  if (!collector.obstacles().empty()) {
+  if (!collector.obstacles().empty()) {  // some show only when contents are taken
+    if (options.obstacles != nullptr) {
+      *options.obstacles = collector.obstacles();
+    }
     return refusal(collector.obstacles());
+  }
+  if (collector.state().processes.empty()) {
+    return Error(ESRCH, "freeze: no process is left");
   }
   BEAM_TRY(collector.carry_files(options.self_contained, options.carried));
   if (fault_point("freeze.collected")) {

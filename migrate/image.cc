@@ -302,7 +302,11 @@ Result<UniqueFd> decompress(UniqueFd stored, std::uint64_t size, const std::stri
         return Error::from_errno(path + ": decompress");
       }
       written += out.pos;
-    } while (in.pos < in.size || out.pos == out.size);
+      // At the end of the frame another call would begin the next one, which there is not.
+    } while (left != 0 && (in.pos < in.size || out.pos == out.size));
+    if (in.pos < in.size) {
+      return Error(kDamaged, path + ": something follows what is compressed in it");
+    }
   }
   if (left != 0 || written != size) {
     return Error(kDamaged, path + ": what is compressed in it ends early");

@@ -26,11 +26,13 @@ class Checker {
       if (!objects_.insert(object.id).second) {
         return damaged("object " + std::to_string(object.id) + " is there twice");
       }
-      const ObjectKind* kind = find_kind(object.kind);
-      if (kind == nullptr) {
+      if (find_kind(object.kind) == nullptr) {
         return damaged("object " + std::to_string(object.id) + " is of the unknown kind '" + object.kind + "'");
       }
-      auto checked = kind->check(object.state);
+    }
+    const ImageFacts facts{objects_, state_.shared_memory.size()};
+    for (const ObjectRecord& object : state_.objects) {
+      auto checked = find_kind(object.kind)->check(object.state, facts);
       if (!checked.ok()) {
         return std::move(checked).error().context("object " + std::to_string(object.id) + " (" + object.kind + ")");
       }
@@ -43,6 +45,17 @@ class Checker {
       for (const PageRun& run : memory.pages) {
         if (run.address + run.size > (memory.size + kPage - 1) / kPage * kPage) {
           return damaged("pages lie outside their shared memory");
+        }
+      }
+    }
+    for (const SysvSharedMemory& memory : state_.sysv.memory) {
+      if (memory.size > kAddressLimit) {
+        return damaged("System V shared memory has an impossible size");
+      }
+      BEAM_TRY(pages(memory.page_file, memory.pages));
+      for (const PageRun& run : memory.pages) {
+        if (run.address + run.size > (memory.size + kPage - 1) / kPage * kPage) {
+          return damaged("pages lie outside their System V shared memory");
         }
       }
     }
@@ -115,12 +128,20 @@ class Checker {
       last_end = mapping.end;
       const std::size_t limit = mapping.backing == Backing::kFile           ? state_.mapped_files.size()
                                 : mapping.backing == Backing::kSharedMemory ? state_.shared_memory.size()
+                                : mapping.backing == Backing::kSysv         ? state_.sysv.memory.size()
                                                                             : 1;
       if (mapping.file >= limit || mapping.offset % kPage != 0 || mapping.offset > INT64_MAX) {
         return damaged("a mapping refers to a file that is not there");
       }
     }
     BEAM_TRY(pages(space.page_file, space.pages));
+    for (const MemoryArea& guard : space.guards) {
+      if (guard.address % kPage != 0 || guard.size % kPage != 0 || guard.address > kAddressLimit ||
+          guard.size > kAddressLimit - guard.address ||
+          (guard.address < BEAM_AGENT_END && guard.address + guard.size > BEAM_AGENT_BASE)) {
+        return damaged("a guard has an impossible place");
+      }
+    }
     auto mapping = space.mappings.begin();
     for (const PageRun& run : space.pages) {
       while (mapping != space.mappings.end() && mapping->end <= run.address) {
@@ -181,6 +202,15 @@ class Checker {
     }
     if (thread.registers.size() != sizeof(user_regs_struct) / sizeof(std::uint64_t)) {
       return damaged("thread " + std::to_string(thread.vtid) + " has a wrong number of registers");
+    }
+    for (const std::uint32_t filter : thread.attributes.filters) {
+      if (filter >= state_.filters.size()) {
+        return damaged("a thread's seccomp filter is not there");
+      }
+    }
+    const auto& credentials = thread.attributes.credentials;
+    if (credentials && (credentials->users.size() != 4 || credentials->groups.size() != 4)) {
+      return damaged("a thread has a wrong number of user or group ids");
     }
     return signals(thread.pending);
   }

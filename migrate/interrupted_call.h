@@ -6,23 +6,14 @@
 #include <cstdint>
 #include <optional>
 
-#include "interpose/blocked_call.h"
-#include "interpose/guest_memory.h"
+#include "interpose/task.h"
 #include "migrate/state.h"
 
 namespace beam::migrate {
 
-// Where a call has a timeout that counts from its start.
-struct RelativeTimeout {
-  int arg = 0;
-  bool in_memory = false;  // a pointer to a timespec; otherwise milliseconds, with what is below 0 for ever
-};
-[[nodiscard]] std::optional<RelativeTimeout> relative_timeout(const user_regs_struct& regs);
-
-// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. `blocked` is what it
-// slept in, and for how long, before it was stopped.
-[[nodiscard]] std::optional<InterruptedCall> interrupted_call(const user_regs_struct& regs,
-                                                              const interpose::GuestMemory& memory,
-                                                              const interpose::BlockedCall* blocked);
+// A call that the kernel restarts, by its registers at the stop; nothing for a task that was in none. What is left of
+// its timeout counts from `now`, of CLOCK_MONOTONIC.
+[[nodiscard]] std::optional<InterruptedCall> interrupted_call(const user_regs_struct& regs, const interpose::Task& task,
+                                                              std::int64_t now_ns);
 
 }  // namespace beam::migrate

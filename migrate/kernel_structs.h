@@ -14,6 +14,18 @@ struct KernelSigaction {
   std::uint64_t mask;
 };
 
+// struct sched_attr of sched_setattr(2), as of its first version.
+struct KernelSchedAttr {
+  std::uint32_t size;
+  std::uint32_t policy;
+  std::uint64_t flags;
+  std::int32_t nice;
+  std::uint32_t priority;
+  std::uint64_t runtime;
+  std::uint64_t deadline;
+  std::uint64_t period;
+};
+
 // struct ptrace_rseq_configuration (linux/ptrace.h, since 5.13).
 struct RseqConfiguration {
   std::uint64_t address;

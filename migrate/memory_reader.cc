@@ -44,7 +44,8 @@ Result<MemoryReader> MemoryReader::open(HostPid tid) {
   return MemoryReader(tid, std::move(pagemap), std::move(memory));
 }
 
-Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t start, std::uint64_t end) const {
+Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t start, std::uint64_t end,
+                                                              std::vector<AddressRange>& guards) const {
   std::vector<AddressRange> ranges;
   std::array<PageRegion, 512> regions{};
   PageScan scan{};
@@ -56,6 +57,7 @@ Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t star
   scan.category_inverted = kPageIsFile | kPageIsZeroPage;
   scan.category_mask = kPageIsFile | kPageIsZeroPage;
   scan.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
+  scan.return_mask = kPageIsSwapped;
   while (start < end) {
     scan.start = start;
     const int count = ::ioctl(pagemap_.get(), kPagemapScan, &scan);
@@ -63,10 +65,19 @@ Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t star
       if (errno == EINTR) {
         continue;
       }
-      return errno == ENOTTY ? private_pages_by_entry(start, end) : Result<std::vector<AddressRange>>(Error::from_errno("scan " + place(start)));
+      if (errno != ENOTTY) {
+        return Error::from_errno("scan " + place(start));
+      }
+      BEAM_TRY(private_pages_by_entry(start, end, ranges, guards));
+      return ranges;
     }
     for (int i = 0; i < count; ++i) {
-      append(ranges, regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);
+      const PageRegion& region = regions[static_cast<std::size_t>(i)];
+      if ((region.categories & kPageIsSwapped) != 0) {
+        BEAM_TRY(private_pages_by_entry(region.start, region.end, ranges, guards));  // swapped out, or guarded
+      } else {
+        append(ranges, region.start, region.end);
+      }
     }
     start = scan.walk_end;
   }
@@ -74,11 +85,12 @@ Result<std::vector<AddressRange>> MemoryReader::private_pages(std::uint64_t star
 }
 
 // Before Linux 6.7: /proc/PID/pagemap, a word a page (admin-guide/mm/pagemap.rst).
-Result<std::vector<AddressRange>> MemoryReader::private_pages_by_entry(std::uint64_t start, std::uint64_t end) const {
+Result<> MemoryReader::private_pages_by_entry(std::uint64_t start, std::uint64_t end, std::vector<AddressRange>& ranges,
+                                              std::vector<AddressRange>& guards) const {
+  constexpr std::uint64_t kGuard = 1ULL << 58;  // since Linux 6.15
   constexpr std::uint64_t kPresent = 1ULL << 63;
   constexpr std::uint64_t kSwapped = 1ULL << 62;
   constexpr std::uint64_t kFile = 1ULL << 61;
-  std::vector<AddressRange> ranges;
   std::array<std::uint64_t, 4096> entries{};
   while (start < end) {
     const std::uint64_t pages = std::min<std::uint64_t>((end - start) / kPage, entries.size());
@@ -88,12 +100,14 @@ Result<std::vector<AddressRange>> MemoryReader::private_pages_by_entry(std::uint
       return Error::from_errno("scan " + place(start));
     }
     for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof entries[0]; ++i, start += kPage) {
-      if ((entries[i] & (kPresent | kSwapped)) != 0 && (entries[i] & kFile) == 0) {
+      if ((entries[i] & kGuard) != 0) {
+        append(guards, start, start + kPage);
+      } else if ((entries[i] & (kPresent | kSwapped)) != 0 && (entries[i] & kFile) == 0) {
         append(ranges, start, start + kPage);
       }
     }
   }
-  return ranges;
+  return success();
 }
 
 Result<> MemoryReader::copy(std::uint64_t start, std::uint64_t end, bool readable, ImageFileWriter& out) const {

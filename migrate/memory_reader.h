@@ -19,15 +19,18 @@ class MemoryReader {
  public:
   static Result<MemoryReader> open(HostPid tid);
 
-  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero page.
-  [[nodiscard]] Result<std::vector<AddressRange>> private_pages(std::uint64_t start, std::uint64_t end) const;
+  // Pages of a private mapping that were written to (or swapped out since): not those of the file below, not the zero
+  // page. Guarded pages (MADV_GUARD_INSTALL) go to `guards`: they have no contents.
+  [[nodiscard]] Result<std::vector<AddressRange>> private_pages(std::uint64_t start, std::uint64_t end,
+                                                                std::vector<AddressRange>& guards) const;
   // Appends a range to a page file.
   Result<> copy(std::uint64_t start, std::uint64_t end, bool readable, ImageFileWriter& out) const;
 
  private:
   MemoryReader(HostPid tid, UniqueFd pagemap, UniqueFd memory)
       : tid_(tid), pagemap_(std::move(pagemap)), memory_(std::move(memory)) {}
-  [[nodiscard]] Result<std::vector<AddressRange>> private_pages_by_entry(std::uint64_t start, std::uint64_t end) const;
+  Result<> private_pages_by_entry(std::uint64_t start, std::uint64_t end, std::vector<AddressRange>& ranges,
+                                  std::vector<AddressRange>& guards) const;
 
   HostPid tid_;
   UniqueFd pagemap_;

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -95,6 +96,7 @@ struct CollectContext {
   const std::vector<int>* consoles = nullptr;  // slave ends of terminals whose masters the runtime holds
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
   ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
+  bool ends = true;              // the sandbox ends with the freeze: what can be asked only once may be asked
   SharedParts parts;
 
   // While objects are related:
@@ -111,7 +113,6 @@ struct CollectContext {
 
   // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
   std::vector<std::function<void()>> at_end = {};
-  bool ends = true;  // the sandbox ends with the freeze: what can be asked only once may be asked
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };
@@ -138,6 +139,12 @@ struct LinkContext {
 
   // The supervisor's descriptor of an object. kDamaged when the image has none of this id.
   [[nodiscard]] Result<int> object(std::uint32_t id) const;
+};
+
+// What an object's state may refer to, when an image is checked.
+struct ImageFacts {
+  const std::set<std::uint32_t>& objects;
+  std::size_t inodes = 0;  // MakeContext::inode
 };
 
 class ObjectKind {
@@ -170,8 +177,8 @@ class ObjectKind {
   }
   // After every object was linked: what depends on the others' being complete, as the readiness that epoll sees.
   [[nodiscard]] virtual Result<> link_all(LinkContext& /*context*/) const { return success(); }
-  // Whether the state decodes.
-  [[nodiscard]] virtual Result<> check(std::string_view state) const = 0;
+  // Whether the state decodes, and refers to nothing that is not there.
+  [[nodiscard]] virtual Result<> check(std::string_view state, const ImageFacts& facts) const = 0;
   [[nodiscard]] virtual Result<> show(std::string_view state, const JsonTarget& into) const = 0;
 };
 
@@ -197,9 +204,9 @@ class KindOf : public ObjectKind {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
     return link_from(context, state, fd);
   }
-  Result<> check(std::string_view bytes) const final {
-    BEAM_TRY(decode<S>(bytes));
-    return success();
+  Result<> check(std::string_view bytes, const ImageFacts& facts) const final {
+    BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
+    return check_state(facts, state);
   }
   Result<> show(std::string_view bytes, const JsonTarget& into) const final {
     BEAM_TRY_ASSIGN(const S state, decode<S>(bytes));
@@ -210,6 +217,7 @@ class KindOf : public ObjectKind {
  protected:
   [[nodiscard]] virtual Result<S> collect_state(CollectContext& context, const OpenFile& file) const = 0;
   [[nodiscard]] virtual Result<UniqueFd> make_from(MakeContext& context, const S& state) const = 0;
+  [[nodiscard]] virtual Result<> check_state(const ImageFacts& /*facts*/, const S& /*state*/) const { return success(); }
   [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/,
                                               S& /*state*/) const {
     return success();

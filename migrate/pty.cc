@@ -8,6 +8,8 @@
 #include <array>
 #include <string>
 
+#include "migrate/object_kind.h"
+
 // sys/ioctl.h and asm/termbits.h do not go together.
 extern "C" int ioctl(int fd, unsigned long request, ...) noexcept;
 
@@ -17,8 +19,6 @@ namespace {
 // asm-generic/ioctls.h
 constexpr unsigned long kGetModes = 0x802C542A;  // TCGETS2
 constexpr unsigned long kSetModes = 0x402C542B;  // TCSETS2
-constexpr unsigned long kPacketMode = 0x5420;    // TIOCPKT
-constexpr unsigned long kGetPacketMode = 0x80045438;
 constexpr int kPatienceMs = 2000;
 
 // O_NONBLOCK on a description, as long as this lives.
@@ -135,20 +135,24 @@ Result<PtyContents> take_pty(int master, int slave) {
   if (::ioctl(slave, kGetModes, &modes) != 0) {
     return Error::from_errno("read the modes of a terminal");
   }
+  // What could not be put back is not taken: output that has been stopped (^S), or fills all there is room for. A byte
+  // more tells, and comes out last.
+  BEAM_TRY(set_modes(slave, plain(modes, 0, 0)));
+  const std::uint8_t probe = 'x';
+  const bool flows = ::write(slave, &probe, 1) == 1;
+  BEAM_TRY(set_modes(slave, modes));
+  if (!flows) {
+    return Error(kObstacle, "a terminal whose output has been stopped, or that is full");
+  }
   const NonBlocking guard(master);
-  int packet = 0;
-  ::ioctl(master, kGetPacketMode, &packet);
-  if (packet != 0) {
-    const int off = 0;
-    ::ioctl(master, kPacketMode, &off);
-  }
   auto output = read_all(master);
-  if (packet != 0) {
-    ::ioctl(master, kPacketMode, &packet);
-  }
   if (!output.ok()) {
     return std::move(output).error();
   }
+  if (output->empty()) {
+    return Error(EIO, "read what is on its way to a terminal");
+  }
+  output->pop_back();
   contents.output = std::move(*output);
   if ((modes.c_lflag & ICANON) != 0) {
     for (;;) {

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <set>
 
+#include "interpose/signalfd_traps.h"
+#include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/restorer.h"
 
@@ -110,7 +114,8 @@ Result<> Restorer::fill_descriptors(Remote& remote, const ProcessState& process)
 
 Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& process) {
   if (process.working_directory_deleted) {
-    BEAM_TRY_ASSIGN(const UniqueFd directory, nameless_directory(process.working_directory, 0755));
+    BEAM_TRY_ASSIGN(const UniqueFd directory,
+                    nameless_directory(from_image_path(tracer_.shared(), process.working_directory), 0755));
     std::vector<int> numbers;
     BEAM_TRY(hand_over(remote, {directory.get()}, numbers));
     const auto there = static_cast<std::uint64_t>(numbers.front());
@@ -118,10 +123,38 @@ Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& p
     BEAM_TRY(remote.call("close", SYS_close, there));
     return success();
   }
-  BEAM_TRY_ASSIGN(const auto directory,
-                  remote.put_bytes(process.working_directory.c_str(), process.working_directory.size() + 1));
+  std::string path = from_image_path(tracer_.shared(), process.working_directory);
+  if (path == "/proc" || path.starts_with("/proc/")) {
+    tracer_.shared().proc->directory_is_held();
+    const auto id = static_cast<std::int32_t>(std::strtol(path.c_str() + sizeof "/proc", nullptr, 10));
+    const HostPid host = id > 0 ? tracer_.shared().pids.to_host(VirtualPid(id)) : HostPid();
+    const auto rest = path.find('/', sizeof "/proc");
+    if (host != HostPid()) {
+      path = "/proc/" + std::to_string(host.value()) + (rest == std::string::npos ? "" : path.substr(rest));
+    }
+  }
+  BEAM_TRY_ASSIGN(const auto directory, remote.put_bytes(path.c_str(), path.size() + 1));
   auto entered = remote.call("enter the working directory", SYS_chdir, directory);
   return entered.ok() ? success() : Result<>(std::move(entered).error().context(process.working_directory));
+}
+
+// Beam's own filters by descriptor number went with the old processes.
+Result<> Restorer::trap_signalfds(const ProcessState& process) {
+  std::set<std::uint32_t> signalfds;
+  for (const ObjectRecord& object : state_.objects) {
+    if (object.kind == "signalfd") {
+      signalfds.insert(object.id);
+    }
+  }
+  interpose::Task* task = task_of(VirtualPid(process.vpid));
+  for (const Descriptor& descriptor : process.descriptors) {
+    if (task != nullptr && signalfds.contains(descriptor.object)) {
+      interpose::StoppedTracee tracee(task->tid);
+      interpose::trap_signalfd_reads(*task, tracee, descriptor.fd);
+      tracee.flush_regs();
+    }
+  }
+  return success();
 }
 
 // By the processes that hold them, so that /proc/locks and F_GETLK name those. Descriptors are in place: to close one

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/restorer.h"
 
@@ -40,11 +41,11 @@ Result<> Restorer::make_inode(std::size_t index) {
   UniqueFd fd;
   const auto executed = executables_.find(static_cast<std::uint32_t>(index));
   if (executed != executables_.end()) {
-    BEAM_TRY_ASSIGN(auto named, named_file(state.name));
+    BEAM_TRY_ASSIGN(auto named, named_file(from_image_path(tracer_.shared(), state.name)));
     fd = std::move(named.fd);
     executed->second = std::move(named.path);
   } else if (state.kind == InodeKind::kDeletedFile) {
-    BEAM_TRY_ASSIGN(fd, nameless_file(state.name, state.linkable));
+    BEAM_TRY_ASSIGN(fd, nameless_file(from_image_path(tracer_.shared(), state.name), state.linkable));
   } else {
     const char* name = state.kind == InodeKind::kMemfd ? state.name.c_str() : "beam-shared";
     fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));

@@ -20,6 +20,7 @@ constexpr int PR_SET_VMA = 0x53564d41;
 constexpr int PR_SET_VMA_ANON_NAME = 0;
 #endif
 constexpr long kMseal = 462;
+constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
 // Twice the index of an inode that no path leads to, one more where the mapping must not become writable.
@@ -65,47 +66,74 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
   }
   const auto page_file = pages ? static_cast<std::uint64_t>(numbers[next]) : 0;
 
+  BEAM_TRY(attach_sysv(remote, space));
+  // Most address spaces are dozens of mappings with few pages: one stop for as many calls as there is room for.
+  Batch batch(remote);
+  struct Reading {
+    std::size_t call;
+    std::uint64_t size;
+  };
+  std::vector<Reading> readings;
+  const auto run_batch = [&]() -> Result<> {
+    BEAM_TRY(batch.run());
+    for (const Reading& reading : readings) {
+      if (batch.result(reading.call) != static_cast<std::int64_t>(reading.size)) {
+        return Error(kDamaged, "the page file " + space.page_file + " ends early");
+      }
+    }
+    readings.clear();
+    batch = Batch(remote);
+    return success();
+  };
   auto run = space.pages.begin();
   for (const Mapping& mapping : space.mappings) {
     const bool has_pages = run != space.pages.end() && run->address < mapping.end;
-    BEAM_TRY(map(remote, mapping, has_pages, file_numbers, shared_numbers));
+    constexpr std::size_t kMostOfOne = 32;  // calls
+    if (!batch.has_room(mapping.name.size() + kMostOfOne * sizeof(BeamAgentCall))) {
+      BEAM_TRY(run_batch());
+    }
+    map(batch, mapping, has_pages, file_numbers, shared_numbers);
     for (; run != space.pages.end() && run->address < mapping.end; ++run) {
-      for (std::uint64_t done = 0; done < run->size;) {
-        BEAM_TRY_ASSIGN(const std::uint64_t got,
-                        remote.call("read memory from the image", SYS_pread64, page_file, run->address + done,
-                                    run->size - done, run->offset + done));
-        if (got == 0) {
-          return Error(kDamaged, "the page file " + space.page_file + " ends early");
+      constexpr std::uint64_t kMostAtOnce = 1ULL << 30;  // read(2) takes no more than 2 GiB
+      for (std::uint64_t done = 0; done < run->size; done += kMostAtOnce) {
+        if (!batch.has_room(mapping.name.size() + kMostOfOne * sizeof(BeamAgentCall))) {
+          BEAM_TRY(run_batch());
         }
-        done += got;
+        const std::uint64_t size = std::min(run->size - done, kMostAtOnce);
+        readings.push_back({batch.add("read memory from the image", SYS_pread64, page_file, run->address + done, size,
+                                      run->offset + done),
+                            size});
       }
     }
     const std::uint64_t size = mapping.end - mapping.start;
     if (has_pages && (mapping.protection & PROT_WRITE) == 0) {
-      BEAM_TRY(remote.call("protect memory", SYS_mprotect, mapping.start, size, mapping.protection));
+      batch.add("protect memory", SYS_mprotect, mapping.start, size, mapping.protection);
     }
     for (const std::int32_t advice : mapping.advice) {
-      BEAM_TRY(remote.call("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice)));
+      batch.add("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice));
     }
     if (mapping.locked) {
-      BEAM_TRY(remote.call("lock memory", SYS_mlock, mapping.start, size));
+      batch.add("lock memory", SYS_mlock, mapping.start, size);
     }
     if (!mapping.name.empty()) {
       // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
-      BEAM_TRY_ASSIGN(const auto name, remote.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
-      BEAM_TRY(remote.raw_call(SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start,
-                               size, name));
+      batch.add(nullptr, SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start, size,
+                batch.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
     }
     if (mapping.sealed) {
-      BEAM_TRY(remote.call("seal memory", kMseal, mapping.start, size, 0));
+      batch.add("seal memory", kMseal, mapping.start, size, 0);
     }
+  }
+  BEAM_TRY(run_batch());
+  for (const MemoryArea& guard : space.guards) {
+    BEAM_TRY(remote.call("guard memory", SYS_madvise, guard.address, guard.size, kGuardInstall));
   }
   BEAM_TRY(close_all_but_control(remote));
   return set_layout(remote, space.layout);
 }
 
-Result<> Restorer::map(Remote& remote, const Mapping& mapping, bool has_pages,
-                       const std::map<std::uint32_t, int>& files, const std::map<std::uint32_t, int>& shared) {
+void Restorer::map(Batch& batch, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
+                   const std::map<std::uint32_t, int>& shared) {
   std::uint64_t flags = MAP_FIXED_NOREPLACE | (mapping.shared ? MAP_SHARED : MAP_PRIVATE);
   flags |= mapping.grows_down ? MAP_GROWSDOWN | MAP_STACK : 0;
   flags |= mapping.no_reserve ? MAP_NORESERVE : 0;
@@ -120,12 +148,11 @@ Result<> Restorer::map(Remote& remote, const Mapping& mapping, bool has_pages,
     case Backing::kSharedMemory:
       fd = static_cast<std::uint64_t>(shared.at(inode_key(mapping)));
       break;
+    case Backing::kSysv:
+      return;  // attached already
   }
   const std::uint64_t protection = mapping.protection | (has_pages && !mapping.shared ? PROT_WRITE : 0);
-  BEAM_TRY_ASSIGN(const std::uint64_t at,
-                  remote.call("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start, protection, flags, fd,
-                              mapping.offset));
-  return at == mapping.start ? success() : Result<>(Error(EEXIST, "map memory where it was"));
+  batch.add("map memory", SYS_mmap, mapping.start, mapping.end - mapping.start, protection, flags, fd, mapping.offset);
 }
 
 Result<> Restorer::set_layout(Remote& remote, const MemoryLayout& layout) {

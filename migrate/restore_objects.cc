@@ -11,17 +11,17 @@
 #include <algorithm>
 
 #include "base/fault.h"
+#include "migrate/image_path.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
 
 Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxState& state, RestoreOptions options)
-    : tracer_(tracer), image_(image), state_(state), options_(options), context_{options_.stdio,
-                                                                                 options_.force,
-                                                                                 {},
-                                                                                 nullptr,
-                                                                                 {},
-                                                                                 {}} {
+    : tracer_(tracer),
+      image_(image),
+      state_(state),
+      options_(options),
+      context_{options_.stdio, options_.force, {}, nullptr, {}, {}, &tracer.shared()} {
   context_.consoles = options_.consoles;
   context_.inode = [this](std::uint32_t index) -> Result<int> {
     if (index >= inodes_.size()) {
@@ -31,6 +31,15 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
   };
   context_.shared = &tracer_.shared();
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
+  for (const ProcessState& process : state_.processes) {
+    by_vpid_[process.vpid] = &process;
+    if (!process.adopted) {
+      children_[process.parent].push_back(&process);
+    }
+    if (!process.wait_status) {
+      by_space_[process.address_space].push_back(&process);
+    }
+  }
 }
 
 Restorer::~Restorer() {
@@ -42,6 +51,7 @@ Result<> Restorer::build() {
   BEAM_TRY(make_inodes());
   BEAM_TRY(make_objects(false));
   BEAM_TRY(open_mapped_files());
+  BEAM_TRY(make_sysv());
   BEAM_TRY(choose_vdso_place());
   if (fault_point("thaw.objects")) {
     return Error(EIO, "thaw: fault point");
@@ -58,13 +68,23 @@ Result<> Restorer::build() {
     }
     return success();
   };
+  // What processes share is there for all of them before the next step looks at it.
   BEAM_TRY(each(&Restorer::begin_fill));
   BEAM_TRY(make_objects(true));
   BEAM_TRY(each(&Restorer::fill));
-  BEAM_TRY(link_objects());
+  BEAM_TRY(each(&Restorer::stop));
+  BEAM_TRY(each(&Restorer::start_timers));
+  BEAM_TRY(each(&Restorer::finish));
   BEAM_TRY(seal_inodes());
+  // What is closed here would be seen by inotify once its watches are set.
+  mapped_files_.clear();
+  inodes_.clear();
+  read_only_inodes_.clear();
+  BEAM_TRY(link_objects());
+  BEAM_TRY(each(&Restorer::trap_signalfds));
   BEAM_TRY(each(&Restorer::set_locks));
   BEAM_TRY(set_owners());
+  BEAM_TRY(settle_sysv());
   if (fault_point("thaw.filled")) {
     return Error(EIO, "thaw: fault point");
   }
@@ -73,6 +93,9 @@ Result<> Restorer::build() {
 }
 
 void Restorer::start() {
+  // An end that the supervisor kept open would be one that somebody waits for to be closed.
+  objects_.clear();
+  context_.parts = {};
   tracer_.end_hold();
 }
 
@@ -145,7 +168,8 @@ Result<> Restorer::open_mapped_files() {
   }
   for (std::size_t i = 0; i < state_.mapped_files.size(); ++i) {
     const MappedFileState& file = state_.mapped_files[i];
-    UniqueFd fd(::open(file.path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const std::string path = from_image_path(tracer_.shared(), file.path);
+    UniqueFd fd(::open(path.c_str(), (writable[i] ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat info {};
     if ((!fd || ::fstat(fd.get(), &info) != 0) && file.carried.empty()) {
       return Error::from_errno("open the mapped file " + file.path);

@@ -1,5 +1,6 @@
 // Filling a stub: everything that makes it the process of the image, registers last.
 #include <elf.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -12,12 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <thread>
 
 #include "base/fault.h"
 #include "interpose/agent/layout.h"
 #include "interpose/signal_info.h"
+#include "interpose/timed_call.h"
 #include "migrate/kernel_structs.h"
 #include "migrate/proc_reader.h"
 #include "migrate/restorer.h"
@@ -29,8 +32,7 @@ using interpose::StoppedTracee;
 using interpose::Task;
 
 constexpr long kMseal = 462;
-constexpr std::int64_t kRestartBlock = -516;      // ERESTART_RESTARTBLOCK: of a block that only the old kernel had
-constexpr std::int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND: the same call again
+constexpr int kSetMemoryMerge = 67;  // PR_SET_MEMORY_MERGE, since Linux 6.4
 
 }  // namespace
 
@@ -38,12 +40,12 @@ Result<> Restorer::begin_fill(const ProcessState& process) {
   Task& leader = *leaders_.at(process.vpid);
   Remote remote(leader);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-  BEAM_TRY(fill_memory(remote, state_.address_spaces[process.address_space]));
+  if (filled_spaces_.insert(process.address_space).second) {
+    BEAM_TRY(fill_memory(remote, state_.address_spaces[process.address_space]));
+  }
   if (fault_point("thaw.memory")) {
     return Error(EIO, "thaw: fault point");
   }
-  BEAM_TRY(remote.call("set the umask", SYS_umask, process.umask));
-  BEAM_TRY(remote.call("set the personality", SYS_personality, process.personality));
   return make_threads(process, leader);
 }
 
@@ -51,9 +53,12 @@ Result<> Restorer::fill(const ProcessState& process) {
   Task& leader = *leaders_.at(process.vpid);
   Remote remote(leader);
   remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-  BEAM_TRY(fill_descriptors(remote, process));
+  const bool own_table = process.files_of == 0 || filled_tables_.insert(process.files_of).second;
+  if (own_table) {
+    BEAM_TRY(fill_descriptors(remote, process));
+  }
   BEAM_TRY(enter_working_directory(remote, process));
-  BEAM_TRY(set_signals(remote, process));
+  BEAM_TRY(set_process(remote, process, own_table));
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     if (!process.threads[i].exited) {
       Remote thread(i == 0 ? leader : *threads_.at(process.threads[i].vtid));
@@ -61,16 +66,19 @@ Result<> Restorer::fill(const ProcessState& process) {
       BEAM_TRY(fill_thread(thread, process.threads[i]));
     }
   }
-  BEAM_TRY(remote.call("close", SYS_close, static_cast<std::uint64_t>(control_fd_)));
-  for (const IntervalTimer& timer : process.timers) {
-    const auto time = [](std::int64_t us) { return timeval{us / 1'000'000, us % 1'000'000}; };
-    const itimerval value{time(timer.interval_us), time(timer.value_us)};
-    BEAM_TRY_ASSIGN(const auto at, remote.put(value));
-    BEAM_TRY(remote.call("set a timer", SYS_setitimer, static_cast<std::uint64_t>(timer.which), at, 0));
-  }
+  BEAM_TRY(take_semaphores(remote, process));
+  set_oom_score(process);
+  return make_timers(remote, process);
+}
+
+Result<> Restorer::finish(const ProcessState& process) {
+  Task& leader = *leaders_.at(process.vpid);
+  Remote remote(leader);
   constexpr std::uint64_t kAgentSize = BEAM_AGENT_END - BEAM_AGENT_BASE;
-  BEAM_TRY(remote.call("protect the agent", SYS_mprotect, BEAM_AGENT_BASE, kAgentSize, PROT_READ | PROT_EXEC));
-  BEAM_TRY(remote.raw_call(kMseal, BEAM_AGENT_BASE, kAgentSize, 0));  // ENOSYS before 6.10
+  if (sealed_spaces_.insert(process.address_space).second) {
+    BEAM_TRY(remote.call("protect the agent", SYS_mprotect, BEAM_AGENT_BASE, kAgentSize, PROT_READ | PROT_EXEC));
+    BEAM_TRY(remote.raw_call(kMseal, BEAM_AGENT_BASE, kAgentSize, 0));  // ENOSYS before 6.10
+  }
   for (const Limit& limit : process.limits) {
     rlimit64 value{limit.soft, limit.hard};
     rlimit64 now{};
@@ -94,7 +102,7 @@ Result<> Restorer::fill(const ProcessState& process) {
   if (process.threads.front().exited) {
     BEAM_TRY(end_leader(leader, process.threads.front().exit_code));
   }
-  return process.stop_signal != 0 ? stop(process) : success();
+  return success();
 }
 
 Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
@@ -114,42 +122,70 @@ Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
   return success();
 }
 
-Result<> Restorer::set_signals(Remote& remote, const ProcessState& process) {
+Result<> Restorer::set_process(Remote& remote, const ProcessState& process, bool close_control) {
+  Batch batch(remote);
+  batch.add("set the umask", SYS_umask, process.umask);
+  batch.add("set the personality", SYS_personality, process.personality);
   for (const SignalAction& action : process.actions) {
     const KernelSigaction value{action.handler, action.flags, action.restorer, action.mask};
-    BEAM_TRY_ASSIGN(const auto at, remote.put(value));
-    BEAM_TRY(remote.call("set a signal's action", SYS_rt_sigaction, static_cast<std::uint64_t>(action.signal), at, 0,
-                         sizeof(std::uint64_t)));
+    batch.add("set a signal's action", SYS_rt_sigaction, static_cast<std::uint64_t>(action.signal), batch.put(value), 0,
+              sizeof(std::uint64_t));
   }
-  return success();
+  if (close_control) {
+    batch.add("close", SYS_close, static_cast<std::uint64_t>(control_fd_));
+  }
+  if (process.no_huge_pages) {
+    batch.add("set the use of huge pages", SYS_prctl, PR_SET_THP_DISABLE, 1);
+  }
+  if (process.merge_memory) {
+    batch.add("set the merging of memory", SYS_prctl, kSetMemoryMerge, 1);
+  }
+  if (process.locks_new_memory) {
+    batch.add("lock memory from now on", SYS_mlockall, MCL_FUTURE);
+  }
+  return batch.run();
 }
 
 Result<> Restorer::fill_thread(Remote& remote, const ThreadState& thread) {
+  Batch batch(remote);
   std::array<char, 16> name{};
   thread.name.copy(name.data(), name.size() - 1);
-  BEAM_TRY_ASSIGN(const auto at, remote.put(name));
-  BEAM_TRY(remote.call("set the name", SYS_prctl, PR_SET_NAME, at));
+  batch.add("set the name", SYS_prctl, PR_SET_NAME, batch.put(name));
   if (thread.signal_stack) {
     stack_t stack{};
     stack.ss_sp = reinterpret_cast<void*>(thread.signal_stack->address);  // NOLINT: an address of another process
     stack.ss_flags = thread.signal_stack->flags & ~SS_ONSTACK;            // which follows from the stack pointer
     stack.ss_size = thread.signal_stack->size;
-    BEAM_TRY(remote.put(stack));
-    BEAM_TRY(remote.call("set the signal stack", SYS_sigaltstack, at, 0));
+    batch.add("set the signal stack", SYS_sigaltstack, batch.put(stack), 0);
   }
   if (thread.robust_list != 0) {
-    BEAM_TRY(remote.call("set the robust list", SYS_set_robust_list, thread.robust_list, thread.robust_list_size));
+    batch.add("set the robust list", SYS_set_robust_list, thread.robust_list, thread.robust_list_size);
   }
-  BEAM_TRY(remote.call("set the tid address", SYS_set_tid_address, thread.clear_tid_address));
-  if (thread.parent_death_signal != 0) {
-    BEAM_TRY(remote.call("set the parent's death signal", SYS_prctl, PR_SET_PDEATHSIG,
-                         static_cast<std::uint64_t>(thread.parent_death_signal)));
-  }
+  batch.add("set the tid address", SYS_set_tid_address, thread.clear_tid_address);
   if (thread.rseq) {
-    BEAM_TRY(remote.call("register restartable sequences", SYS_rseq, thread.rseq->address, thread.rseq->size,
-                         thread.rseq->flags, thread.rseq->signature));
+    batch.add("register restartable sequences", SYS_rseq, thread.rseq->address, thread.rseq->size, thread.rseq->flags,
+              thread.rseq->signature);
   }
-  return success();
+  const ThreadAttributes& attributes = thread.attributes;
+  if (attributes.credentials) {
+    set_credentials(batch, *attributes.credentials, attributes.secure_bits);
+  } else if (attributes.secure_bits == SECBIT_KEEP_CAPS) {
+    batch.add("set the secure bits", SYS_prctl, PR_SET_KEEPCAPS, 1);  // which takes no privilege
+  } else if (attributes.secure_bits != 0) {
+    batch.add("set the secure bits", SYS_prctl, PR_SET_SECUREBITS, attributes.secure_bits);
+  }
+  if (thread.parent_death_signal != 0) {  // which a change of credentials clears
+    batch.add("set the parent's death signal", SYS_prctl, PR_SET_PDEATHSIG,
+              static_cast<std::uint64_t>(thread.parent_death_signal));
+  }
+  if (attributes.timer_slack_ns) {
+    batch.add("set the timer slack", SYS_prctl, PR_SET_TIMERSLACK, *attributes.timer_slack_ns);
+  }
+  if (attributes.time_stamp_counter) {
+    batch.add("set the time stamp counter's mode", SYS_prctl, PR_SET_TSC, *attributes.time_stamp_counter);
+  }
+  BEAM_TRY(batch.run());
+  return set_attributes(remote, attributes);
 }
 
 Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
@@ -167,8 +203,19 @@ Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
   std::memcpy(regs, thread.registers.data(), sizeof *regs);
   if (!thread.call) {
     regs->orig_rax = ~0ULL;
-  } else if (static_cast<std::int64_t>(regs->rax) == kRestartBlock) {
-    regs->rax = static_cast<std::uint64_t>(kRestartNoHandler);
+  } else {
+    regs->orig_rax = static_cast<std::uint64_t>(thread.call->number);
+    if (static_cast<std::int64_t>(regs->rax) == interpose::kRestartBlock) {
+      regs->rax = static_cast<std::uint64_t>(interpose::kRestartNoHandler);  // only the old kernel had the block
+    }
+    if (thread.call->remaining_ns) {
+      task.timed_restart =
+          state_.clocks.monotonic_ns - tracer_.shared().clock_offsets.monotonic_ns + *thread.call->remaining_ns;
+    }
+  }
+  if (const auto child = leaders_.find(thread.vfork_child); thread.vfork_child != 0 && child != leaders_.end()) {
+    task.vfork_child = VirtualPid(thread.vfork_child);
+    child->second->process->vfork_parent = task.tid;
   }
   tracee.set_regs_changed();
   if (!tracee.flush_regs() || !tracee.set_signal_mask(thread.signal_mask)) {
@@ -228,16 +275,47 @@ Result<> Restorer::end_leader(Task& leader, int exit_code) {
   }
 }
 
-// One thread takes the signal; the others join the group's stop before their next instruction.
+// One thread takes the signal, the others join the group's stop before their next instruction.
 Result<> Restorer::stop(const ProcessState& process) {
-  Task* task = leaders_.at(process.vpid);
-  if (process.threads.front().exited && process.threads.size() > 1) {
-    task = threads_.at(process.threads[1].vtid);
+  if (process.stop_signal == 0 && !process.continued) {
+    return success();
   }
-  const pid_t tid = task->tid.value();
-  if (::kill(task->process->host.value(), process.stop_signal) != 0 ||
-      ::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
-    return Error::from_errno("stop process " + std::to_string(process.vpid));
+  const std::string what = "stop process " + std::to_string(process.vpid);
+  std::vector<Task*> tasks;
+  for (const ThreadState& thread : process.threads) {
+    if (!thread.exited) {
+      tasks.push_back(thread.vtid == process.vpid ? leaders_.at(process.vpid) : threads_.at(thread.vtid));
+    }
+  }
+  const int signal = process.stop_signal != 0 ? process.stop_signal : SIGSTOP;
+  const pid_t host = leaders_.at(process.vpid)->process->host.value();
+  if (tasks.empty() || !StoppedTracee(tasks.front()->tid).set_signal_mask(~(1ULL << (signal - 1))) ||
+      ::kill(host, signal) != 0) {
+    return Error::from_errno(what);
+  }
+  for (Task* task : tasks) {
+    BEAM_TRY(to_group_stop(*task, what));
+    tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
+  }
+  if (process.stop_signal == 0 && ::kill(host, SIGCONT) != 0) {
+    return Error::from_errno("continue process " + std::to_string(process.vpid));
+  }
+  const auto parent = leaders_.find(process.parent);
+  if (process.adopted || parent == leaders_.end()) {
+    return success();
+  }
+  Remote remote(*parent->second);
+  if (process.stop_waited_for) {
+    BEAM_TRY(remote.raw_call(SYS_waitid, P_PID, static_cast<std::uint64_t>(host), 0, WSTOPPED | WNOHANG | __WALL));
+  }
+  remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
+  return drop_signals(remote);
+}
+
+Result<> Restorer::to_group_stop(const Task& task, const std::string& what) {
+  const pid_t tid = task.tid.value();
+  if (::ptrace(PTRACE_CONT, tid, nullptr, nullptr) != 0) {
+    return Error::from_errno(what);
   }
   for (;;) {
     int status = 0;
@@ -246,10 +324,9 @@ Result<> Restorer::stop(const ProcessState& process) {
       continue;
     }
     if (got < 0 || !WIFSTOPPED(status)) {
-      return Error(ESRCH, "stop process " + std::to_string(process.vpid));
+      return Error(ESRCH, what);
     }
-    if ((status >> 16) == PTRACE_EVENT_STOP) {
-      tracer_.hold(*task, StoppedTracee(task->tid), process.stop_signal);
+    if ((status >> 16) == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP) {
       return success();
     }
     ::ptrace(PTRACE_CONT, tid, nullptr, static_cast<std::uint64_t>((status >> 16) == 0 ? WSTOPSIG(status) : 0));

@@ -31,9 +31,32 @@ bool is_session_leader(const ProcessState& process) {
 }  // namespace
 
 const ProcessState* Restorer::find(std::int32_t vpid) const {
-  const auto it = std::find_if(state_.processes.begin(), state_.processes.end(),
-                               [vpid](const ProcessState& process) { return process.vpid == vpid; });
-  return it == state_.processes.end() ? nullptr : &*it;
+  const auto it = by_vpid_.find(vpid);
+  return it == by_vpid_.end() ? nullptr : it->second;
+}
+
+// What two processes have in common, as flags of clone(2).
+std::uint64_t Restorer::shared_with(const ProcessState& a, const ProcessState& b) const {
+  if (a.wait_status || b.wait_status) {
+    return 0;
+  }
+  const auto same = [](std::int32_t one, std::int32_t other) { return one != 0 && one == other; };
+  return (a.address_space == b.address_space ? CLONE_VM : 0) | (same(a.files_of, b.files_of) ? CLONE_FILES : 0) |
+         (same(a.directory_of, b.directory_of) ? CLONE_FS : 0) | (same(a.actions_of, b.actions_of) ? CLONE_SIGHAND : 0);
+}
+
+// A child of the same parent that is there already, and that the process shares something with; null: none.
+Task* Restorer::sharing_sibling(const ProcessState& process) const {
+  const auto& space = by_space_.find(process.address_space)->second;
+  for (const std::int32_t other : {space.front()->vpid, process.files_of, process.directory_of, process.actions_of}) {
+    const ProcessState* sibling = other != process.vpid ? find(other) : nullptr;
+    const auto made = sibling != nullptr ? leaders_.find(other) : leaders_.end();
+    if (made != leaders_.end() && sibling->parent == process.parent && sibling->adopted == process.adopted &&
+        sibling->session == process.session) {
+      return made->second;
+    }
+  }
+  return nullptr;
 }
 
 // A process that the supervisor itself started, or that came to it as an orphan.
@@ -50,18 +73,16 @@ Result<> Restorer::make_root(const ProcessState& process, const ProcessState& fi
       return success();
     }
   }
+  if (Task* sibling = sharing_sibling(process)) {
+    forker = sibling;
+  }
   BEAM_TRY(make_process(process, *forker, true));
   return make_children(process);
 }
 
 Result<> Restorer::make_children(const ProcessState& process) {
   Task& task = *leaders_.at(process.vpid);
-  std::vector<const ProcessState*> children;
-  for (const ProcessState& child : state_.processes) {
-    if (child.parent == process.vpid && !child.adopted) {
-      children.push_back(&child);
-    }
-  }
+  std::vector<const ProcessState*> children = children_[process.vpid];
   const auto session_of_task = [&] {
     return tracer_.shared().pids.to_virtual(HostPid(::getsid(task.tid.value()))).value();
   };
@@ -87,7 +108,8 @@ Result<> Restorer::make_children(const ProcessState& process) {
       later.push_back(child);
       continue;
     }
-    BEAM_TRY(make_process(*child, task, false));
+    Task* sibling = child->wait_status || shared_with(*child, process) != 0 ? nullptr : sharing_sibling(*child);
+    BEAM_TRY(make_process(*child, sibling != nullptr ? *sibling : task, sibling != nullptr));
     BEAM_TRY(make_children(*child));
   }
   for (const ProcessState* child : later) {
@@ -236,18 +258,19 @@ Result<> Restorer::end_unlisted(HostPid host, Task* parent) {
   return success();
 }
 
+// Ghosts first: some are children of processes that are to be zombies.
 Result<> Restorer::end_zombies() {
+  for (auto& ghost : ghosts_) {
+    BEAM_TRY(end_unlisted(ghost->task.tid, ghost->parent));
+    tracer_.shared().pids.retire(ghost->task.tid);
+  }
+  ghosts_.clear();
   for (const ProcessState& process : state_.processes) {
     if (process.wait_status) {
       BEAM_TRY(end_as(*leaders_.at(process.vpid), *process.wait_status));
       leaders_.erase(process.vpid);
     }
   }
-  for (auto& ghost : ghosts_) {
-    BEAM_TRY(end_unlisted(ghost->task.tid, ghost->parent));
-    tracer_.shared().pids.retire(ghost->task.tid);
-  }
-  ghosts_.clear();
   return success();
 }
 
@@ -293,25 +316,29 @@ Result<> Restorer::end_as(Task& task, int wait_status) {
 }
 
 // The making itself has sent signals: the ends of helpers and zombies. None of them is the program's.
-Result<> Restorer::drop_signals() {
+Result<> Restorer::drop_all_signals() {
   for (const auto& [vpid, task] : leaders_) {
     Remote remote(*task);
     remote.use_scratch(BEAM_AGENT_SLOTS, BEAM_AGENT_END - BEAM_AGENT_SLOTS);
-    struct {
-      std::uint64_t all;
-      timespec now;
-    } arguments{~0ULL, {0, 0}};
-    BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
-    for (;;) {
-      BEAM_TRY_ASSIGN(
-          const std::int64_t signal,
-          remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
-      if (signal < 0) {
-        break;
-      }
-    }
+    BEAM_TRY(drop_signals(remote));
   }
   return success();
+}
+
+Result<> Restorer::drop_signals(Remote& remote) {
+  struct {
+    std::uint64_t all;
+    timespec now;
+  } arguments{~0ULL, {0, 0}};
+  BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(arguments));
+  for (;;) {
+    BEAM_TRY_ASSIGN(
+        const std::int64_t signal,
+        remote.raw_call(SYS_rt_sigtimedwait, at, 0, at + offsetof(decltype(arguments), now), sizeof(std::uint64_t)));
+    if (signal < 0) {
+      return success();
+    }
+  }
 }
 
 }  // namespace beam::migrate

@@ -78,7 +78,9 @@ Result<> Restorer::make_tree() {
     }
   }
   // Above every descriptor of the image, and above what one message brings.
-  control_fd_ = std::max(highest + 1, 512);
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  control_fd_ = std::max(highest + 1, static_cast<int>(std::min<rlim_t>(512, files.rlim_max - 1)));
   const auto first = std::find_if(state_.processes.begin(), state_.processes.end(), [](const ProcessState& process) {
     return process.parent == 0 && !process.wait_status;
   });
@@ -100,7 +102,7 @@ Result<> Restorer::make_tree() {
   BEAM_TRY(set_groups());
   BEAM_TRY(set_foreground_groups());
   BEAM_TRY(end_zombies());
-  return drop_signals();
+  return drop_all_signals();
 }
 
 Result<> Restorer::make_first(const ProcessState& process) {
@@ -206,6 +208,12 @@ Result<HostPid> Restorer::fork_from(Task& forker, std::uint64_t flags) {
 Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bool sibling) {
   std::uint64_t flags = static_cast<std::uint64_t>(state.exit_signal >= 0 ? state.exit_signal : SIGCHLD);
   flags |= sibling ? CLONE_PARENT : 0;
+  const ProcessState* forker_state = find(forker.process->vpid.value());
+  const std::uint64_t shared =
+      forker_state != nullptr && leaders_.contains(forker_state->vpid) && leaders_[forker_state->vpid] == &forker
+          ? shared_with(state, *forker_state)
+          : 0;
+  flags |= shared;
   BEAM_TRY_ASSIGN(const HostPid host, fork_from(forker, flags));
   auto process = std::make_shared<Process>();
   process->host = host;
@@ -214,7 +222,8 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
   process->parent_known = !state.adopted;
   process->parent = tracer_.shared().pids.to_host(VirtualPid(state.parent));
   process->dumpable_cleared = state.dumpable_cleared;
-  process->space = std::make_shared<interpose::AddressSpace>(*forker.process->space);
+  process->space = (shared & CLONE_VM) != 0 ? forker.process->space
+                                            : std::make_shared<interpose::AddressSpace>(*forker.process->space);
   if (!tracer_.shared().pids.bind(host, process->vpid)) {
     ::kill(host.value(), SIGKILL);
     return Error(EEXIST, "give a process the id " + std::to_string(state.vpid));

@@ -14,7 +14,9 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -78,6 +80,8 @@ class Restorer {
     interpose::Task* parent = nullptr;  // null: the supervisor
   };
   [[nodiscard]] const ProcessState* find(std::int32_t vpid) const;
+  [[nodiscard]] std::uint64_t shared_with(const ProcessState& a, const ProcessState& b) const;
+  interpose::Task* sharing_sibling(const ProcessState& process) const;
   Result<> make_root(const ProcessState& process, const ProcessState& first);
   Result<> make_children(const ProcessState& process);
   Result<> make_strays();
@@ -86,7 +90,8 @@ class Restorer {
   Result<> end_unlisted(HostPid host, interpose::Task* parent);
   Result<> end_zombies();
   Result<> end_as(interpose::Task& task, int wait_status);
-  Result<> drop_signals();
+  Result<> drop_all_signals();
+  Result<> drop_signals(Remote& remote);
 
   // carried_files.cc
   Result<UniqueFd> carried_file(const MappedFileState& file, bool writable);
@@ -100,12 +105,13 @@ class Restorer {
 
   // restore_memory.cc
   Result<> fill_memory(Remote& remote, const AddressSpaceState& space);
-  Result<> map(Remote& remote, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
-               const std::map<std::uint32_t, int>& shared);
+  static void map(Batch& batch, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
+                  const std::map<std::uint32_t, int>& shared);
   Result<> set_layout(Remote& remote, const MemoryLayout& layout);
 
   // restore_files.cc
   Result<> fill_descriptors(Remote& remote, const ProcessState& process);
+  Result<> trap_signalfds(const ProcessState& process);
   Result<> set_locks(const ProcessState& process);
   Result<> set_lock(Remote& remote, int descriptor, const FileLock& lock);
   Result<> enter_working_directory(Remote& remote, const ProcessState& process);
@@ -115,13 +121,30 @@ class Restorer {
   // restore_process.cc
   Result<> begin_fill(const ProcessState& process);  // memory and threads
   Result<> fill(const ProcessState& process);        // the rest
+  Result<> finish(const ProcessState& process);      // what makes it as a quiesced process is
   Result<> make_threads(const ProcessState& process, interpose::Task& leader);
   Result<> fill_thread(Remote& remote, const ThreadState& thread);
-  Result<> set_signals(Remote& remote, const ProcessState& process);
+  Result<> set_process(Remote& remote, const ProcessState& process, bool close_control);
   Result<> set_registers(interpose::Task& task, const ThreadState& thread);
   Result<> queue_signals(const ProcessState& process);
   Result<> end_leader(interpose::Task& leader, int exit_code);
   Result<> stop(const ProcessState& process);
+  static Result<> to_group_stop(const interpose::Task& task, const std::string& what);
+
+  // restore_sysv.cc
+  Result<> make_sysv();
+  Result<> fill_sysv_memory(int host, const SysvSharedMemory& state);
+  Result<> attach_sysv(Remote& remote, const AddressSpaceState& space);
+  Result<> take_semaphores(Remote& remote, const ProcessState& process);
+  Result<> settle_sysv();
+
+  // restore_attributes.cc
+  void set_credentials(Batch& batch, const Credentials& credentials, std::uint32_t secure_bits);
+  Result<> set_attributes(Remote& remote, const ThreadAttributes& attributes);
+  Result<> install_filters(Remote& remote, interpose::Task& task, const ThreadAttributes& attributes);
+  Result<> make_timers(Remote& remote, const ProcessState& process);
+  Result<> start_timers(const ProcessState& process);
+  void set_oom_score(const ProcessState& process);
 
   interpose::Tracer& tracer_;
   const Image& image_;
@@ -131,6 +154,7 @@ class Restorer {
   std::map<std::uint32_t, UniqueFd> objects_;
   std::map<std::string, std::string> carried_;  // paths of files of the image, by those that they stand for
   std::vector<UniqueFd> mapped_files_;
+  std::vector<int> sysv_memory_;                      // the workstation's ids
   std::vector<UniqueFd> inodes_;                      // of state_.shared_memory, open for reading and writing
   std::map<std::uint32_t, std::string> executables_;  // where those of the inodes stand meanwhile that are executed
   std::vector<UniqueFd> read_only_inodes_;            // the same, for mappings that must not become writable
@@ -139,6 +163,13 @@ class Restorer {
   std::map<std::int32_t, std::string> programs_;      // what each stub executes
   std::vector<std::unique_ptr<Ghost>> ghosts_;
   std::vector<const ProcessState*> strays_;
+  std::unordered_map<std::int32_t, const ProcessState*> by_vpid_;
+  std::unordered_map<std::int32_t, std::vector<const ProcessState*>> children_;  // not the adopted ones
+  std::map<std::uint32_t, std::vector<const ProcessState*>> by_space_;
+  std::set<std::uint32_t> filled_spaces_;
+  std::set<std::int32_t> filled_tables_;  // of descriptors, by ProcessState.files_of
+  std::set<std::uint32_t> sealed_spaces_;
+  std::vector<std::shared_ptr<const interpose::OwnFilter>> filters_;  // of state_.filters
   UniqueFd control_;     // ours: descriptors are sent to the stubs through it
   int control_fd_ = -1;  // the other end's number in every stub
   std::uint64_t vdso_place_ = 0;

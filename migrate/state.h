@@ -18,7 +18,8 @@ enum class Backing : std::uint8_t {
   kAnonymous,     // private memory of the process
   kFile,          // a file by path, private or shared
   kSharedMemory,  // shared anonymous memory, a memfd: contents in the image
-  kLast = kSharedMemory,
+  kSysv,          // System V shared memory
+  kLast = kSysv,
 };
 inline const char* to_string(Backing backing) {
   switch (backing) {
@@ -28,6 +29,8 @@ inline const char* to_string(Backing backing) {
       return "file";
     case Backing::kSharedMemory:
       return "shared memory";
+    case Backing::kSysv:
+      return "System V shared memory";
   }
   return "?";
 }
@@ -68,13 +71,21 @@ struct MemoryLayout {
 BEAM_STATE(MemoryLayout, 1, start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end,
            env_start, env_end, auxiliary_vector)
 
+struct MemoryArea {
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+BEAM_STATE(MemoryArea, 1, address, size)
+
 struct AddressSpaceState {
   MemoryLayout layout;
   std::vector<Mapping> mappings;
   std::string page_file;
   std::vector<PageRun> pages;
+  std::vector<MemoryArea> guards;  // MADV_GUARD_INSTALL
 };
-BEAM_STATE(AddressSpaceState, 1, layout, mappings, page_file, pages)
+BEAM_STATE_SINCE(AddressSpaceState, guards, 2)
+BEAM_STATE(AddressSpaceState, 2, layout, mappings, page_file, pages, guards)
 
 struct MappedFileState {
   std::string path;
@@ -133,6 +144,43 @@ struct RestartableSequences {
 };
 BEAM_STATE(RestartableSequences, 1, address, size, signature, flags)
 
+// sched_setattr(2).
+struct Scheduling {
+  std::uint32_t policy = 0;
+  std::uint64_t flags = 0;
+  std::int32_t nice = 0;
+  std::uint32_t priority = 0;
+  std::uint64_t runtime = 0;
+  std::uint64_t deadline = 0;
+  std::uint64_t period = 0;
+};
+BEAM_STATE(Scheduling, 1, policy, flags, nice, priority, runtime, deadline, period)
+
+// credentials(7), capabilities(7); ids in the order real, effective, saved, of the file system.
+struct Credentials {
+  std::vector<std::uint32_t> users;
+  std::vector<std::uint32_t> groups;
+  std::vector<std::uint32_t> supplementary;
+  std::uint64_t inheritable = 0, permitted = 0, effective = 0, bounding = 0, ambient = 0;
+};
+BEAM_STATE(Credentials, 1, users, groups, supplementary, inheritable, permitted, effective, bounding, ambient)
+
+// What a thread has that its supervisor has not: a thaw leaves the rest as it finds it.
+struct ThreadAttributes {
+  std::optional<Scheduling> scheduling;
+  std::vector<std::uint64_t> affinity;              // a bit a processor; empty: any
+  std::optional<std::int32_t> io_priority;          // ioprio_set(2)
+  std::optional<std::uint64_t> timer_slack_ns;      // PR_SET_TIMERSLACK
+  std::optional<std::uint32_t> time_stamp_counter;  // PR_SET_TSC
+  std::uint32_t secure_bits = 0;                    // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
+  std::optional<Credentials> credentials;
+  // The program's own seccomp filters, oldest first: indexes in SandboxState.filters.
+  std::vector<std::uint32_t> filters;
+  bool strict = false;  // the last of them stands for SECCOMP_MODE_STRICT
+};
+BEAM_STATE(ThreadAttributes, 1, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
+           credentials, filters, strict)
+
 // A system call that the freeze interrupted, and that is issued again.
 struct InterruptedCall {
   std::int64_t number = -1;
@@ -157,9 +205,14 @@ struct ThreadState {
   std::vector<std::vector<std::uint8_t>> pending;  // siginfo of each signal queued for this thread
   std::int32_t parent_death_signal = 0;
   std::optional<InterruptedCall> call;
+  ThreadAttributes attributes;
+  std::int32_t vfork_child = 0;  // waits in vfork(2) until that process executes a program or ends
 };
-BEAM_STATE(ThreadState, 1, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
-           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call)
+BEAM_STATE_SINCE(ThreadState, vfork_child, 2)
+BEAM_STATE_SINCE(ThreadState, attributes, 2)
+BEAM_STATE(ThreadState, 2, vtid, exited, exit_code, name, registers, extended, signal_mask, signal_stack,
+           clear_tid_address, robust_list, robust_list_size, rseq, pending, parent_death_signal, call, attributes,
+           vfork_child)
 
 // --- processes ---
 
@@ -178,6 +231,26 @@ struct IntervalTimer {
   std::int64_t value_us = 0;
 };
 BEAM_STATE(IntervalTimer, 1, which, interval_us, value_us)
+
+// timer_create(2).
+struct PosixTimer {
+  std::int32_t id = 0;
+  std::int32_t clock = 0;   // with a virtual id where it names a process or thread
+  std::int32_t notify = 0;  // SIGEV_*
+  std::int32_t signal = 0;
+  std::uint64_t value = 0;  // of the signal
+  std::int32_t thread = 0;  // with SIGEV_THREAD_ID: its virtual id
+  std::int64_t interval_ns = 0;
+  std::int64_t left_ns = 0;  // 0: not running
+};
+BEAM_STATE(PosixTimer, 1, id, clock, notify, signal, value, thread, interval_ns, left_ns)
+
+struct UndoneSemaphore {
+  std::int32_t id = 0;  // of the set
+  std::int32_t number = 0;
+  std::int32_t adjustment = 0;
+};
+BEAM_STATE(UndoneSemaphore, 1, id, number, adjustment)
 
 struct Limit {
   std::int32_t resource = 0;
@@ -248,10 +321,35 @@ struct ProcessState {
   std::vector<std::vector<std::uint8_t>> pending;
   std::vector<IntervalTimer> timers;
   std::vector<ThreadState> threads;  // the leader first
+  std::vector<PosixTimer> posix_timers;
+  std::optional<std::int32_t> oom_score_adjustment;  // where it is not the supervisor's
+  bool no_huge_pages = false;                        // PR_SET_THP_DISABLE
+  bool merge_memory = false;                         // PR_SET_MEMORY_MERGE
+  bool locks_new_memory = false;                     // mlockall(2) with MCL_FUTURE
+  // Processes that share a table by clone(2) have the same number there, the virtual id of the first of them.
+  std::int32_t files_of = 0;          // CLONE_FILES
+  std::int32_t directory_of = 0;      // CLONE_FS
+  std::int32_t actions_of = 0;        // CLONE_SIGHAND
+  std::vector<UndoneSemaphore> undo;  // SEM_UNDO
+  bool stop_waited_for = false;       // stopped, and its parent has been told
+  bool continued = false;             // its parent is still to be told that it goes on after a stop
 };
-BEAM_STATE(ProcessState, 1, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
+BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
+BEAM_STATE_SINCE(ProcessState, continued, 2)
+BEAM_STATE_SINCE(ProcessState, undo, 2)
+BEAM_STATE_SINCE(ProcessState, posix_timers, 2)
+BEAM_STATE_SINCE(ProcessState, oom_score_adjustment, 2)
+BEAM_STATE_SINCE(ProcessState, no_huge_pages, 2)
+BEAM_STATE_SINCE(ProcessState, merge_memory, 2)
+BEAM_STATE_SINCE(ProcessState, locks_new_memory, 2)
+BEAM_STATE_SINCE(ProcessState, files_of, 2)
+BEAM_STATE_SINCE(ProcessState, directory_of, 2)
+BEAM_STATE_SINCE(ProcessState, actions_of, 2)
+BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
-           subreaper, limits, address_space, descriptors, actions, pending, timers, threads)
+           subreaper, limits, address_space, descriptors, actions, pending, timers, threads, posix_timers,
+           oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory, files_of, directory_of, actions_of,
+           undo, stop_waited_for, continued)
 
 // --- the whole ---
 
@@ -275,6 +373,60 @@ struct ClockState {
 };
 BEAM_STATE(ClockState, 1, realtime_ns, monotonic_ns, boottime_ns)
 
+// A seccomp filter of a program, as it gave it.
+struct FilterState {
+  std::vector<std::uint64_t> program;  // struct sock_filter
+  std::uint32_t flags = 0;             // of seccomp(2)
+};
+BEAM_STATE(FilterState, 1, program, flags)
+
+// --- System V IPC ---
+
+struct SysvIdentity {
+  std::int32_t id = 0;
+  std::int32_t key = 0;      // 0: none
+  std::int32_t creator = 0;  // its virtual pid
+  std::uint32_t mode = 0;
+  std::uint32_t user = 0;
+  std::uint32_t group = 0;
+};
+BEAM_STATE(SysvIdentity, 1, id, key, creator, mode, user, group)
+
+struct SysvSharedMemory {
+  SysvIdentity identity;
+  std::uint64_t size = 0;
+  bool removed = false;  // it goes when nothing is attached to it any more
+  std::string page_file;
+  std::vector<PageRun> pages;
+};
+BEAM_STATE(SysvSharedMemory, 1, identity, size, removed, page_file, pages)
+
+struct SysvSemaphores {
+  SysvIdentity identity;
+  std::vector<std::uint16_t> values;
+};
+BEAM_STATE(SysvSemaphores, 1, identity, values)
+
+struct SysvMessage {
+  std::int64_t type = 0;
+  std::vector<std::uint8_t> bytes;
+};
+BEAM_STATE(SysvMessage, 1, type, bytes)
+
+struct SysvQueue {
+  SysvIdentity identity;
+  std::uint64_t most_bytes = 0;
+  std::vector<SysvMessage> messages;
+};
+BEAM_STATE(SysvQueue, 1, identity, most_bytes, messages)
+
+struct SysvState {
+  std::vector<SysvSharedMemory> memory;
+  std::vector<SysvSemaphores> semaphores;
+  std::vector<SysvQueue> queues;
+  std::vector<std::int32_t> next;  // ids, of the three kinds in this order
+};
+BEAM_STATE(SysvState, 1, memory, semaphores, queues, next)
 // The controlling terminal of a session.
 struct SessionTerminal {
   std::int32_t session = 0;
@@ -293,9 +445,14 @@ struct SandboxState {
   std::vector<SharedMemoryState> shared_memory;
   std::vector<ObjectRecord> objects;
   std::vector<SessionTerminal> terminals;
+  std::vector<FilterState> filters;
+  SysvState sysv;
   std::uint32_t message_traps = 0;  // interpose/message_traps.h
 };
-BEAM_STATE(SandboxState, 1, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
-           objects, terminals, message_traps)
+BEAM_STATE_SINCE(SandboxState, filters, 2)
+BEAM_STATE_SINCE(SandboxState, sysv, 2)
+BEAM_STATE_SINCE(SandboxState, message_traps, 2)
+BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
+           objects, terminals, filters, sysv, message_traps)
 
 }  // namespace beam::migrate

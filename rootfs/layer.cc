@@ -170,8 +170,12 @@ int View::complete(Node& node) {
     return error;
   }
   remember_owner(layer.get(), status);
-  std::erase_if(node.children, [](const auto& child) { return child.second->state == Node::State::kAbsent; });
+  // What the workstation does not have may be made in the view from now on; what it has stays out of it.
+  std::erase_if(node.children, [&](const auto& child) {
+    return child.second->state == Node::State::kAbsent && ::faccessat(layer.get(), child.first.c_str(), F_OK, 0) != 0;
+  });
   node.state = Node::State::kComplete;
+  node.closed = (status.st_mode & S_IXUSR) == 0;
   BEAM_LOG_DEBUG(kRootfs, "completed {} with {} entries", node.layer, made.size());
   return 0;
 }
@@ -184,9 +188,6 @@ int View::fill(Node& node, int lower, int layer, std::vector<std::string>& made)
   for (const DirectoryEntry& entry : entries) {
     Node* child = node.child(entry.name);
     if (child != nullptr && (child->on_disk && !child->is_mount_point)) {
-      continue;
-    }
-    if (child != nullptr && child->state == Node::State::kAbsent) {
       continue;
     }
     made.push_back(entry.name);
@@ -210,7 +211,7 @@ int View::place_entry(Node& node, int lower, int layer, const std::string& name,
   switch (type) {
     case DT_DIR: {
       if (point != nullptr) {
-        return ::mkdirat(layer, name.c_str(), kOwn) == 0 ? 0 : errno;
+        return place_mount_point(layer, name, join_path(node.origin, name));
       }
       Node* child = nullptr;
       return shadow(node, name, child);
@@ -250,6 +251,16 @@ int View::place_entry(Node& node, int lower, int layer, const std::string& name,
       }
       return 0;
   }
+}
+
+// A directory that something else lies over, and that is no change of the workstation's.
+int View::place_mount_point(int directory, const std::string& name, const std::string& origin) {
+  if (::mkdirat(directory, name.c_str(), 0755) != 0) {
+    return errno;
+  }
+  UniqueFd fd;
+  const int error = open_beneath(directory, name, O_RDONLY | O_DIRECTORY, 0, fd);
+  return error != 0 ? error : write_mark(fd.get(), {'L', origin});
 }
 
 int View::place_stub(mode_t type, int directory, const std::string& name) {

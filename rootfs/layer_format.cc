@@ -115,16 +115,26 @@ int write_owner(int file, uid_t uid, gid_t gid) {
   return write_attribute(file, kOwnerName, std::to_string(uid) + ":" + std::to_string(gid) + ":");
 }
 
+namespace {
+
+Base parse_base(std::string_view value) {
+  Base base;
+  base.changed = take_number(value);
+  base.origin = value;
+  return base;
+}
+
+}  // namespace
+
 std::optional<Base> read_base(int directory, const std::string& name) {
   const auto value = read_attribute(entry_path(directory, name), kBaseName);
-  if (!value) {
-    return std::nullopt;
-  }
-  std::string_view rest = *value;
-  Base base;
-  base.changed = take_number(rest);
-  base.origin = rest;
-  return base;
+  return value ? std::optional(parse_base(*value)) : std::nullopt;
+}
+
+std::optional<Base> read_base_of(int file) {
+  char text[8192];
+  const ssize_t size = ::getxattr(descriptor_path(file).c_str(), kBaseName, text, sizeof text);
+  return size < 0 ? std::nullopt : std::optional(parse_base({text, static_cast<std::size_t>(size)}));
 }
 
 int write_base(int file, const Base& base) {

@@ -47,6 +47,8 @@ struct Base {
   std::int64_t changed = 0;  // its ctime in ns
 };
 [[nodiscard]] std::optional<Base> read_base(int directory, const std::string& name);
+// The same by a descriptor of the copy.
+[[nodiscard]] std::optional<Base> read_base_of(int file);
 [[nodiscard]] int write_base(int file, const Base& base);
 
 [[nodiscard]] std::int64_t nanoseconds(const timespec& time);

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "rootfs/view.h"
+#include "rootfs/view_options.h"
 
 namespace beam::rootfs {
 

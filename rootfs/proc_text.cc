@@ -168,6 +168,9 @@ std::string proc_status_text(std::string_view host, const ProcTask& task, const 
       const auto list = words(line.substr(colon + 1));
       return with(list.empty() ? "0" : translate(text_of(line.substr(colon + 1), list[0]), to_virtual));
     }
+    if (label == "NoNewPrivs") {
+      return with(task.no_new_privs ? "1" : "0");
+    }
     if (label == "Seccomp") {
       return with(std::to_string(task.seccomp_mode));
     }

@@ -20,7 +20,8 @@ struct ProcTask {
   VirtualPid id;       // of the task that the file is about
   VirtualPid process;  // its thread group
   VirtualPid parent;
-  char state = 0;        // the letter to show; 0: the workstation's
+  char state = 0;  // the letter to show; 0: the workstation's
+  bool no_new_privs = false;
   int seccomp_mode = 0;  // the program's own: SECCOMP_MODE_*
   int seccomp_filters = 0;
 };

@@ -57,7 +57,7 @@ TEST(ProcText, StatusTranslatesEveryIdAndHidesTheSupervisor) {
   EXPECT_EQ(proc_status_text(host, facts, inside),
             "Name:\tPid:\\n\nState:\tR (running)\nTgid:\t5\nNgid:\t0\nPid:\t6\nPPid:\t1\nTracerPid:\t0\n"
             "Uid:\t1000\t1000\t1000\t1000\nNStgid:\t5\nNSpid:\t6\nNSpgid:\t2\nNSsid:\t0\nVmPeak:\t    1005 kB\n"
-            "NoNewPrivs:\t1\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+            "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
 }
 
 TEST(ProcText, ChildrenLeavesOutThoseOutside) {

@@ -29,27 +29,10 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "rootfs/proc_path.h"
+#include "rootfs/view_options.h"
 #include "rootfs/view_tree.h"
 
 namespace beam::rootfs {
-
-struct MountRequest {
-  MountKind kind = MountKind::kCow;
-  std::string at = {};      // absolute
-  std::string source = {};  // absolute; of kCow and kHost
-  bool read_only = false;
-  mode_t mode = 0755;     // of a kPrivate one
-  bool is_file = false;   // a kPrivate one that is an empty file
-  std::string type = {};  // what /proc/mounts calls it; empty: by kind
-  // Of a kPrivate directory: symbolic links in it, and devices of the workstation, by name.
-  std::vector<std::pair<std::string, std::string>> links = {};
-  std::vector<std::pair<std::string, std::string>> devices = {};
-};
-
-struct ViewOptions {
-  std::string layer;                 // the layer's directory, absolute; made if it is not there
-  std::vector<MountRequest> mounts;  // in order: later ones lie over earlier ones
-};
 
 // The /proc of the caller.
 class ProcHook {
@@ -82,9 +65,10 @@ struct Found {
     kObject,  // what a link of /proc leads to, with no path in the view: `link` is that link
   };
   Kind kind = Kind::kFile;
-  Spot spot;
-  UniqueFd fd;            // O_PATH
-  struct stat status {};  // as the program has to see it
+  Spot spot;                     // its node is the view's, and may be gone when the call has returned
+  const Mount* mount = nullptr;  // of a kFile
+  UniqueFd fd;                   // O_PATH
+  struct stat status {};         // as the program has to see it
   ProcNode proc;
   std::string link;
   bool writable_object = false;  // the descriptor that the link leads to is open for writing
@@ -168,7 +152,8 @@ class View {
   struct Parent {
     Spot spot;
     std::string name;
-    bool slash = false;  // behind the name
+    bool slash = false;    // behind the name
+    bool in_proc = false;  // with EPERM: it is there
     std::string root;
     const ProcHook* proc = nullptr;
   };
@@ -195,6 +180,7 @@ class View {
   [[nodiscard]] int complete(Node& node);
   [[nodiscard]] int fill(Node& node, int lower, int layer, std::vector<std::string>& made);
   [[nodiscard]] int place_entry(Node& node, int lower, int layer, const std::string& name, unsigned char type);
+  [[nodiscard]] static int place_mount_point(int directory, const std::string& name, const std::string& origin);
   [[nodiscard]] int place_stub(mode_t type, int directory, const std::string& name);
   [[nodiscard]] int keep_origin(const Node& node, const std::string& name, const std::string& origin);
   // Puts a copy of the workstation's file at `spot` into the layer. `contents`: false when they are about to go anyway.
@@ -219,6 +205,7 @@ class View {
 
   // --- attributes (view_attributes.cc) ---
   [[nodiscard]] static int may_change(const struct stat& status, int fd, Right right);
+  void note_mode(const Spot& spot, int fd);
   [[nodiscard]] int bring_up(Spot& spot, const struct stat& status, UniqueFd& fd);
 
   std::string layer_path_;

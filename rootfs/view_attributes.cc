@@ -23,6 +23,13 @@ int View::may_change(const struct stat& status, int fd, Right right) {
   return ::faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0 ? 0 : errno;
 }
 
+void View::note_mode(const Spot& spot, int fd) {
+  struct stat status {};
+  if (spot.space == Spot::Space::kLayer && spot.rest.empty() && ::fstat(fd, &status) == 0) {
+    spot.node->closed = (status.st_mode & S_IXUSR) == 0;
+  }
+}
+
 // Under the exclusive lock: makes `spot` one in the layer, where it is the workstation's, and looks at it.
 int View::bring_up(Spot& spot, const struct stat& status, UniqueFd& fd) {
   if (S_ISDIR(status.st_mode)) {
@@ -59,7 +66,8 @@ int View::change(const Where& where, bool follow, Right right, const Change& cha
     if (const int error = may_change(found.status, found.fd.get(), right); error != 0) {
       return error;
     }
-    if (found.spot.space != Spot::Space::kLower) {
+    // What the tree knows of a directory changes under the exclusive lock only.
+    if (found.spot.space != Spot::Space::kLower && !(S_ISDIR(found.status.st_mode) && found.spot.rest.empty())) {
       return change(found.fd.get());
     }
   }
@@ -76,7 +84,9 @@ int View::change(const Where& where, bool follow, Right right, const Change& cha
       return error;
     }
   }
-  return change(found.fd.get());
+  const int error = change(found.fd.get());
+  note_mode(found.spot, found.fd.get());
+  return error;
 }
 
 int View::change_of(const std::string& host, int fd, Right right, const Change& change) {
@@ -99,7 +109,11 @@ int View::change_of(const std::string& host, int fd, Right right, const Change& 
         return error;
       }
     }
-    return change(fd);
+    const int error = change(fd);
+    if (view && S_ISDIR(status.st_mode)) {
+      note_mode(locate(*view), fd);
+    }
+    return error;
   }
   if (!view) {
     return EPERM;
@@ -129,7 +143,9 @@ int View::change_of(const std::string& host, int fd, Right right, const Change& 
   } else if ((seen.st_mode & S_IFMT) != (status.st_mode & S_IFMT)) {
     return EPERM;
   }
-  return change(there.get());
+  const int error = change(there.get());
+  note_mode(spot, there.get());
+  return error;
 }
 
 int View::prepare_watch(const Where& where, bool follow, std::string& host, Found& found) {

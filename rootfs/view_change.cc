@@ -54,7 +54,7 @@ int View::with_new_entry(const Where& where, const std::function<int(int directo
   const std::unique_lock lock(mutex_);
   Parent parent;
   if (const int error = find_parent(where, 0, parent); error != 0) {
-    return error;
+    return parent.in_proc && error == EPERM ? EEXIST : error;
   }
   if (const int error = check_new(parent); error != 0) {
     return error;
@@ -113,8 +113,13 @@ int View::link(const Where& from, bool follow, const Where& to) {
   if (!object && found.spot.node->mount != parent.spot.node->mount) {
     return EXDEV;
   }
-  if (object && !found.in_layer) {
-    return EXDEV;
+  if (object) {
+    // A file without a name goes where it was opened, and nowhere else.
+    const bool bound = parent.spot.space == Spot::Space::kHost &&
+                       found.spot.path.starts_with(join_path("/" + parent.spot.node->mount->source, "") + "/");
+    if (!bound && !(found.in_layer && parent.spot.space != Spot::Space::kHost)) {
+      return EXDEV;
+    }
   }
   if (const int error = check_new(parent); error != 0) {
     return error;
@@ -374,7 +379,8 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
       (new_parent.spot.view == old_spot.view || new_parent.spot.view.starts_with(old_spot.view + "/"))) {
     return EINVAL;
   }
-  if (exists && S_ISDIR(new_status.st_mode) && old_parent.spot.view.starts_with(new_spot.view + "/")) {
+  if (exists && S_ISDIR(new_status.st_mode) &&
+      (old_parent.spot.view == new_spot.view || old_parent.spot.view.starts_with(new_spot.view + "/"))) {
     return exchange ? EINVAL : ENOTEMPTY;
   }
   if (old_spot.view == new_spot.view) {
@@ -396,6 +402,11 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
   }
   if (exists && !exchange && old_is_directory != S_ISDIR(new_status.st_mode)) {
     return old_is_directory ? ENOTDIR : EISDIR;
+  }
+  // Two names of one file: nothing is done (rename(2)).
+  if (exists && !exchange && !old_is_directory && old_status.st_ino == new_status.st_ino &&
+      old_status.st_dev == new_status.st_dev) {
+    return 0;
   }
   const auto is_busy = [](const Spot& spot) { return spot.rest.empty() && spot.node->holds_mount_point(); };
   if (is_busy(old_spot) || is_busy(new_spot)) {

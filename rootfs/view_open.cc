@@ -58,17 +58,33 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
   if ((flags & O_PATH) != 0) {
     flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   }
+  if ((flags & O_CREAT) != 0 && where.path.ends_with('/')) {
+    const std::shared_lock lock(mutex_);
+    Parent parent;
+    const int error = find_parent(where, find_flags, parent);
+    return error != 0 ? (parent.in_proc ? EACCES : error) : EISDIR;
+  }
   const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
   if ((flags & O_NOFOLLOW) == 0 && !exclusive) {
     find_flags |= kFollow;
   }
+  // A directory that is also bound elsewhere: of an open one, the kernel tells one path only, and that is the bound
+  // place's. So the copy-on-write one becomes a directory of the layer before anyone holds it.
+  const auto is_shared = [this](const Found& found) {
+    return found.kind == Found::Kind::kFile && S_ISDIR(found.status.st_mode) &&
+           found.spot.space == Spot::Space::kLower &&
+           std::any_of(mounts_.begin(), mounts_.end(), [&](const auto& mount) {
+             return mount->kind == MountKind::kHost && "/" + mount->source != mount->at &&
+                    (found.spot.path == mount->source || found.spot.path.starts_with(mount->source + "/"));
+           });
+  };
   {
     const std::shared_lock lock(mutex_);
     const int error = find_locked(where, find_flags, opened.found);
     if (error != 0 && (error != ENOENT || (flags & O_CREAT) == 0)) {
       return error;
     }
-    const bool changes = error != 0 || (flags & kTemporary) != 0 ||
+    const bool changes = error != 0 || is_shared(opened.found) || (flags & kTemporary) != 0 ||
                          (opened.found.kind == Found::Kind::kFile && opened.found.spot.space == Spot::Space::kLower &&
                           S_ISREG(opened.found.status.st_mode) && writes(flags) && !opened.found.writable_object &&
                           (flags & O_PATH) == 0);
@@ -77,6 +93,12 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
     }
   }
   const std::unique_lock lock(mutex_);
+  if (is_shared(opened.found)) {
+    Directory directory;
+    if (const int error = make_changeable(locate(opened.found.spot.view), directory); error != 0) {
+      return error;
+    }
+  }
   return open_for_change(where, flags, mode, find_flags, opened);
 }
 
@@ -120,8 +142,17 @@ int View::open_found(int flags, Opened& opened) const {
   if (regular && writes(flags) && found.spot.space == Spot::Space::kHost && found.spot.node->mount->read_only) {
     return EROFS;
   }
-  // Until the end of this function the descriptor of the look keeps the file from being another one.
-  return open_spot(found.spot, flags & ~(O_CREAT | O_EXCL), 0, opened.fd);
+  // Never waiting here, as for the holder of a lease (fcntl(2), F_SETLEASE): the caller can do that.
+  const int error = open_spot(found.spot, (flags & ~(O_CREAT | O_EXCL)) | O_NONBLOCK, 0, opened.fd);
+  if (error == EWOULDBLOCK && (flags & O_NONBLOCK) == 0) {
+    opened.by_kernel = true;
+    opened.host = host_path(found.spot);
+    return 0;
+  }
+  if (error == 0 && (flags & O_NONBLOCK) == 0) {
+    (void)::fcntl(opened.fd.get(), F_SETFL, flags & (O_APPEND | O_DIRECT | O_NOATIME));
+  }
+  return error;
 }
 
 int View::open_for_change(const Where& where, int flags, mode_t mode, unsigned find_flags, Opened& opened) {
@@ -143,7 +174,7 @@ int View::open_for_change(const Where& where, int flags, mode_t mode, unsigned f
     }
     Parent parent;
     if (const int up = find_parent(at, find_flags, parent); up != 0) {
-      return up;
+      return parent.in_proc ? EACCES : up;
     }
     if (parent.slash || parent.name == "." || parent.name == ".." || parent.name == "/") {
       return EISDIR;

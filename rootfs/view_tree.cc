@@ -76,6 +76,15 @@ bool Node::holds_mount_point() const {
                                        [](const auto& child) { return child.second->holds_mount_point(); });
 }
 
+bool Node::is_closed() const {
+  for (const Node* node = this; node != nullptr && (node == this || !node->is_mount_point); node = node->parent) {
+    if (node->closed) {
+      return true;
+    }
+  }
+  return false;
+}
+
 View::~View() = default;
 
 Result<std::unique_ptr<View>> View::create(const ViewOptions& options) {
@@ -184,10 +193,10 @@ Result<> View::add(const MountRequest& request) {
           return Error(error, mount->at + ": make the mount point");
         }
         const bool file = request.is_file && way == mount->at;
-        const int made = file ? ::mknodat(directory.fd.get(), name.c_str(), S_IFREG | 0644, 0)
-                              : ::mkdirat(directory.fd.get(), name.c_str(), 0755);
-        if (made != 0 && errno != EEXIST) {
-          return Error::from_errno(mount->at + ": make the mount point");
+        const int made = file ? (::mknodat(directory.fd.get(), name.c_str(), S_IFREG | 0644, 0) == 0 ? 0 : errno)
+                              : place_mount_point(directory.fd.get(), name, without_slash(way));
+        if (made != 0 && made != EEXIST) {
+          return Error(made, mount->at + ": make the mount point");
         }
       }
     }
@@ -382,6 +391,12 @@ int View::open_spot(const Spot& spot, int flags, mode_t mode, UniqueFd& fd) cons
 }
 
 int View::look(const Spot& spot, UniqueFd& fd, struct stat& status) const {
+  if (spot.space == Spot::Space::kLower) {
+    const Node* above = spot.stub || spot.node->is_mount_point ? spot.node : spot.node->parent;
+    if (above != nullptr && above->is_closed() && acting_uid() != 0) {
+      return EACCES;
+    }
+  }
   if (const int error = open_spot(spot, O_PATH | O_NOFOLLOW, 0, fd); error != 0) {
     return error;
   }

@@ -14,15 +14,9 @@
 #include <string_view>
 #include <unordered_map>
 
-namespace beam::rootfs {
+#include "rootfs/view_options.h"
 
-enum class MountKind {
-  kCow,      // `source`, with writes kept in the layer
-  kHost,     // `source` itself
-  kPrivate,  // a directory of the layer, empty at first
-  kProc,
-  kAbsent,  // a secret that the workstation does not have (yet)
-};
+namespace beam::rootfs {
 
 struct Mount {
   MountKind kind = MountKind::kCow;
@@ -46,6 +40,8 @@ struct Node {
   std::string origin;    // on the workstation, without the leading slash: of kLower, kPartial, and most kComplete ones
   std::string layer;     // in the layer's directory
   bool on_disk = false;  // the layer has the directory
+  // The view has taken the right to search it away, which the workstation's files below it know nothing of.
+  bool closed = false;
   std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
   // Of a kComplete one: files that still are the workstation's. Empty: of the same name in `origin`.
   std::unordered_map<std::string, std::string> stubs;
@@ -59,6 +55,8 @@ struct Node {
   [[nodiscard]] std::string stub_origin(const std::string& stub) const;
   // A mount point at it or below it, which can't be moved or removed.
   [[nodiscard]] bool holds_mount_point() const;
+  // Whether it, or a directory above it in the layer, is closed.
+  [[nodiscard]] bool is_closed() const;
 };
 
 // Where an object of the view lies, whether it exists or not.

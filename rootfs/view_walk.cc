@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "rootfs/host_file.h"
+#include "rootfs/layer_format.h"
 #include "rootfs/proc_entry.h"
 #include "rootfs/view.h"
 
@@ -60,10 +61,14 @@ class View::Walk {
       root_ = where_.base;
     }
     at_ = absolute ? root_ : where_.base;
-    start_mount_ = view_.locate(at_).node->mount;
+    const Spot start = view_.locate(at_);
+    start_mount_ = start.node->mount;
     pending_ = where_.path;
     directory_ = asks_for_directory(pending_);
     follow_ = (flags_ & kFollow) != 0 || directory_;
+    if (start.space == Spot::Space::kProc) {
+      return enter_proc(join_path(start.rest, "") + "/" + pending_);
+    }
     return walk();
   }
 
@@ -242,6 +247,7 @@ class View::Walk {
       return EXDEV;
     }
     found_.kind = Found::Kind::kFile;
+    found_.mount = spot.node->mount;
     found_.spot = std::move(spot);
     found_.fd = std::move(fd);
     found_.status = status;
@@ -325,8 +331,14 @@ class View::Walk {
       UniqueFd same;
       struct stat seen {};
       const bool there = view_.look(spot, same, seen) == 0;
-      // A directory that the layer has by now stands for the workstation's; another file of its name does not.
-      if (there && ((seen.st_dev == status.st_dev && seen.st_ino == status.st_ino) || S_ISDIR(status.st_mode))) {
+      // A directory that the layer has by now stands for the workstation's, and so does a copy of the very file;
+      // another file of its name does not.
+      const auto is_copy = [&] {
+        const auto base = spot.space == Spot::Space::kLayer ? read_base_of(same.get()) : std::nullopt;
+        return base && "/" + base->origin == target;
+      };
+      if (there &&
+          ((seen.st_dev == status.st_dev && seen.st_ino == status.st_ino) || S_ISDIR(status.st_mode) || is_copy())) {
         found_.link = node.link;
         found_.writable_object = (link_status.st_mode & S_IWUSR) != 0;
         return accept(std::move(spot), std::move(same), seen);
@@ -402,7 +414,15 @@ int View::find_parent(const Where& where, unsigned flags, Parent& parent) const 
     return error;
   }
   if (found.kind == Found::Kind::kProc) {
-    return EACCES;
+    // Nothing is made or removed there; what is not there, is not there.
+    const ProcNode node = where.proc->walk(
+        found.proc.shown.substr(std::min<std::size_t>(found.proc.shown.size(), 5)) + "/" + parent.name, false);
+    parent.in_proc = true;
+    struct stat there {};
+    if (node.kind == ProcNode::Kind::kPlain && ::lstat(node.host.c_str(), &there) != 0) {
+      return errno;
+    }
+    return node.kind == ProcNode::Kind::kError ? node.error : EPERM;
   }
   if (!S_ISDIR(found.status.st_mode)) {
     return ENOTDIR;

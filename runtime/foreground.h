@@ -51,6 +51,8 @@ class Foreground {
   [[nodiscard]] bool failed() const { return failed_; }
   // After run(): what ran was frozen.
   [[nodiscard]] bool frozen() const { return frozen_; }
+  // The sandbox's, once it has started.
+  [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   int give_up(int status, const std::string& text);

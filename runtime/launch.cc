@@ -69,6 +69,25 @@ std::vector<std::string> make_environment(std::vector<std::string> base, const s
   return base;
 }
 
+std::vector<std::string> executable_candidates(const std::string& command,
+                                               const std::vector<std::string>& environment) {
+  if (command.empty() || command.find('/') != std::string::npos) {
+    return {command};
+  }
+  std::vector<std::string> candidates;
+  const char* search = find_variable(environment, "PATH");
+  std::string_view rest = search != nullptr ? search : "/bin:/usr/bin";
+  while (true) {
+    const auto colon = rest.find(':');
+    const std::string directory(rest.substr(0, colon));
+    candidates.push_back(directory.empty() ? "./" + command : directory + "/" + command);
+    if (colon == std::string_view::npos) {
+      return candidates;
+    }
+    rest.remove_prefix(colon + 1);
+  }
+}
+
 Result<std::string> find_executable(const std::string& command, const std::vector<std::string>& environment,
                                     const std::string& working_directory) {
   if (command.empty()) {

@@ -19,6 +19,8 @@ namespace beam::runtime {
 // The value of `name` in `environment`, or nullptr.
 [[nodiscard]] const char* find_variable(const std::vector<std::string>& environment, std::string_view name);
 
+// Where a command may lie, in the order in which execvp(3) tries them.
+std::vector<std::string> executable_candidates(const std::string& command, const std::vector<std::string>& environment);
 // Finds `command` as execvp(3) does, along the PATH of `environment` and relative to `working_directory`.
 // ENOENT: nowhere; EACCES: found, but not executable.
 Result<std::string> find_executable(const std::string& command, const std::vector<std::string>& environment,

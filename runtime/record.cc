@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/unique_fd.h"
+#include "rootfs/layer_diff.h"
 #include "runtime/file_io.h"
 #include "runtime/json.h"
 #include "runtime/paths.h"
@@ -42,6 +43,7 @@ Result<std::string> current_boot_id() {
 // prune.
 void remove_tree(const std::string& path) {
   std::error_code ignored;
+  rootfs::open_layer(path + "/" + kLayer);
   std::filesystem::remove_all(path, ignored);
 }
 

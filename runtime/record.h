@@ -52,6 +52,7 @@ struct SandboxEnd {
 // The names of files in a sandbox's directory.
 inline constexpr const char* kStdoutLog = "stdout.log";
 inline constexpr const char* kStderrLog = "stderr.log";
+inline constexpr const char* kLayer = "layer";  // the directory of what its mount view has changed
 inline constexpr const char* kSupervisorLog = "supervisor.log";
 
 // The records below one home. Every function names the sandbox in its errors.

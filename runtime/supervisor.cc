@@ -215,6 +215,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     }
     options.trace_fd = config_.trace_file.get();
   }
+  BEAM_TRY_ASSIGN(options.view, view_options());
   BEAM_TRY_ASSIGN(engine_, interpose::Engine::start(std::move(options), *this));
 
   interpose::SpawnRequest request;
@@ -233,6 +234,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     request.argv = record.command;
   } else {
     BEAM_TRY_ASSIGN(request.path, helper_path("beam-init"));
+    request.is_own = true;
     request.argv = {"beam-init"};
     if (config_.streams.foreground) {
       request.argv.emplace_back("--foreground");
@@ -266,6 +268,19 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     read_report();
   }
   return success();
+}
+
+Result<std::optional<rootfs::ViewOptions>> Supervisor::view_options() const {
+  if (!config_.mounts) {
+    return std::optional<rootfs::ViewOptions>();
+  }
+  rootfs::MountOptions mounts = *config_.mounts;
+  const std::string& socket = config_.record.socket;
+  mounts.own = {store_.home(), socket.substr(0, socket.rfind('/'))};
+  rootfs::ViewOptions view;
+  view.layer = store_.file(config_.record.name, kLayer);
+  BEAM_TRY_ASSIGN(view.mounts, rootfs::plan_mounts(mounts));
+  return std::optional(std::move(view));
 }
 
 void Supervisor::read_report() {
@@ -355,13 +370,17 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
       request.working_directory.empty() ? config_.record.working_directory : request.working_directory;
   spawn.umask = static_cast<mode_t>(request.umask) & 0777;
   inherit(spawn);
-  auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
-  if (!path.ok()) {
-    const int code = path.error().code();
-    session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
-    return success();
+  // What there is to execute, the mount view says; without one, the workstation.
+  auto candidates = executable_candidates(request.argv.front(), environment);
+  if (!config_.mounts) {
+    auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
+    if (!path.ok()) {
+      const int code = path.error().code();
+      session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
+      return success();
+    }
+    candidates = {std::move(path).value()};
   }
-  spawn.path = std::move(path).value();
 
   std::shared_ptr<Console> console;
   if (request.streams.terminal_mask != 0) {
@@ -382,7 +401,14 @@ Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<Uni
     spawn.stdio[i] = streams[i].get();
   }
   spawn.controlling_terminal = console != nullptr;
-  auto spawned = engine_->spawn(spawn);
+  Result<interpose::Spawned> spawned = Error(ENOENT, request.argv.front());
+  for (const std::string& candidate : candidates) {
+    spawn.path = candidate;
+    spawned = engine_->spawn(spawn);
+    if (spawned.ok() || (spawned.error().code() != ENOENT && spawned.error().code() != ENOTDIR)) {
+      break;
+    }
+  }
   if (!spawned.ok() && spawned.error().code() == ENOEXEC && looks_like_shell_script(spawn.path)) {
     spawn.argv.erase(spawn.argv.begin());
     spawn.argv.insert(spawn.argv.begin(), {"sh", spawn.path});

@@ -25,6 +25,7 @@
 #include "base/unique_fd.h"
 #include "interpose/engine.h"
 #include "migrate/freeze.h"
+#include "rootfs/mount_plan.h"
 #include "runtime/console.h"
 #include "runtime/init_protocol.h"
 #include "runtime/messages.h"
@@ -57,6 +58,7 @@ struct RunConfig {
   bool trace = false;
   std::vector<std::string> trace_classes;
   UniqueFd trace_file;  // none: stderr
+  std::optional<rootfs::MountOptions> mounts;  // none: paths are the workstation's
   std::optional<ThawConfig> thaw;
 };
 
@@ -105,6 +107,7 @@ class Supervisor : public interpose::Observer {
   Result<> open_logs();
   Result<> start_command(const std::shared_ptr<Session>& session);
   Result<StreamSources> take_streams();
+  [[nodiscard]] Result<std::optional<rootfs::ViewOptions>> view_options() const;
   void read_report();
   void command_executed();
   void abandon_launch(Failed failure);

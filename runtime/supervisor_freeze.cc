@@ -123,9 +123,11 @@ migrate::FreezeOptions Supervisor::freeze_options(const Consoles& consoles) cons
 
 template <typename T>
 T Supervisor::on_main_thread(std::function<T()> work) {
-  std::promise<T> promise;
-  asio::post(io_, [&] { promise.set_value(work()); });
-  return promise.get_future().get();
+  // Shared: this thread may go on before set_value() has returned.
+  const auto promise = std::make_shared<std::promise<T>>();
+  auto future = promise->get_future();
+  asio::post(io_, [promise, work = std::move(work)] { promise->set_value(work()); });
+  return future.get();
 }
 
 Result<std::string> Supervisor::describe(const Consoles& consoles) {

@@ -30,8 +30,10 @@ struct Verb {
 
 std::span<const Verb> verbs();
 
+int verb_apply(const std::vector<std::string>& arguments);
 int verb_attach(const std::vector<std::string>& arguments);
 int verb_check(const std::vector<std::string>& arguments);
+int verb_diff(const std::vector<std::string>& arguments);
 int verb_doctor(const std::vector<std::string>& arguments);
 int verb_exec(const std::vector<std::string>& arguments);
 int verb_freeze(const std::vector<std::string>& arguments);

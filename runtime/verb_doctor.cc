@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "interpose/syscall_table.h"
+#include "rootfs/secrets.h"
 #include "runtime/features.h"
 #include "runtime/json.h"
 #include "runtime/paths.h"
@@ -99,6 +100,10 @@ Json to_json(const std::vector<Feature>& features, const std::vector<Limit>& lim
                                   {"value", limit.value == UINT64_MAX ? Json(nullptr) : Json(limit.value)},
                                   {"meaning", limit.meaning}});
   }
+  document["hidden"] = Json::array();
+  for (const auto place : rootfs::secret_places()) {
+    document["hidden"].push_back("~/" + std::string(place));
+  }
   document["cost_ns"] = {
       {"native_call", costs.native}, {"answered_call", costs.notification}, {"traced_call", costs.trace_stop}};
   return document;
@@ -124,6 +129,17 @@ std::string to_text(const std::vector<Feature>& features, const std::vector<Limi
   cost("native", costs.native);
   cost("answered (most calls with a path)", costs.notification);
   cost("traced (fork, exec, wait, kill)", costs.trace_stop);
+  text += "\nHidden from a mount view, unless shown by `beam run --show`\n";
+  std::string line = " ";
+  for (const auto place : rootfs::secret_places()) {
+    constexpr std::size_t kWidth = 110;
+    if (line.size() + place.size() > kWidth) {
+      text += line + "\n";
+      line = " ";
+    }
+    line += " ~/" + std::string(place);
+  }
+  text += line + "\n";
   text += usable ? "\nBeam runs here." : "\nBeam can't run here.";
   if (!problem.empty()) {
     text += "\n" + problem;

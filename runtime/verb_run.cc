@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "rootfs/layer_diff.h"
 #include "runtime/file_io.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
@@ -28,6 +29,7 @@ struct RunOptions {
   std::string hostname;
   std::string trace;
   std::string trace_file;
+  rootfs::MountOptions mounts;
 };
 
 constexpr const char* kEveryClass = "all";
@@ -45,6 +47,14 @@ void declare(CLI::App& app, RunOptions& options) {
   app.add_option("--unset-env", options.unset_env, "Remove a variable")->type_name("K")->allow_extra_args(false);
   app.add_option("--workdir", options.workdir, "Working directory (default: the caller's)")->type_name("DIR");
   app.add_option("--hostname", options.hostname, "Host name inside (default: the workstation's)")->type_name("H");
+  const auto add_paths = [&app](const char* name, std::vector<std::string>& list, const char* text, const char* type) {
+    app.add_option(name, list, text)->type_name(type)->allow_extra_args(false);
+  };
+  add_paths("--rw", options.mounts.writable, "Let writes below PATH reach the workstation", "PATH");
+  add_paths("--bind", options.mounts.binds, "Show SRC of the workstation, and write to it, as DST", "SRC:DST[:ro]");
+  add_paths("--tmpfs", options.mounts.tmpfs, "An empty directory at DST", "DST");
+  add_paths("--hide", options.mounts.hidden, "Leave PATH out", "PATH");
+  add_paths("--show", options.mounts.shown, "Leave PATH in, though it holds credentials", "PATH");
   app.add_flag(std::string("--trace{") + kEveryClass + "}", options.trace,
                "Print a line for each interposed call; =CLASS,... for some (process, file, signal, ...)");
   app.add_option("--trace-file", options.trace_file, "Print these lines to FILE (default: stderr)")->type_name("FILE");
@@ -89,6 +99,21 @@ Result<std::string> working_directory(const std::string& asked) {
   return path;
 }
 
+// The mount view of these options; none when there is none of them. BEAM_VIEW=1 asks for one without any.
+std::optional<rootfs::MountOptions> mount_options(const RunOptions& options, const std::string& directory) {
+  const rootfs::MountOptions& asked = options.mounts;
+  const char* always = ::getenv("BEAM_VIEW");
+  if (asked.writable.empty() && asked.binds.empty() && asked.tmpfs.empty() && asked.hidden.empty() &&
+      asked.shown.empty() && (always == nullptr || std::string_view(always) != "1")) {
+    return std::nullopt;
+  }
+  rootfs::MountOptions mounts = asked;
+  mounts.directory = directory;
+  const char* home = ::getenv("HOME");
+  mounts.home = home != nullptr ? home : "";
+  return mounts;
+}
+
 Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string> command) {
   RunConfig config;
   SandboxRecord& record = config.record;
@@ -114,6 +139,14 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   record.detached = options.detach;
   record.remove_at_end = options.remove;
   BEAM_TRY_ASSIGN(record.working_directory, working_directory(options.workdir));
+  config.mounts = mount_options(options, std::filesystem::current_path().string());
+  if (config.mounts) {
+    // Wrong options are said before anything is made.
+    const auto plan = rootfs::plan_mounts(*config.mounts);
+    if (!plan.ok()) {
+      return plan.error();
+    }
+  }
   config.environment = make_environment(current_environment(), options.env, options.unset_env);
   config.umask = ::umask(0);
   ::umask(config.umask);
@@ -123,6 +156,15 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
     config.trace_classes = split(options.trace);
   }
   return config;
+}
+
+// Changes that stay in the private layer are easily forgotten.
+void say_what_is_left(const std::string& home, const std::string& name) {
+  const auto changes = rootfs::layer_changes(home + "/sandboxes/" + name + "/" + kLayer);
+  if (changes.ok() && !changes->empty()) {
+    say(name + ": left " + std::to_string(changes->size()) + (changes->size() == 1 ? " change" : " changes") +
+        " in its private layer; see them with: beam diff " + name + "; carry them over with: beam apply " + name);
+  }
 }
 
 }  // namespace
@@ -177,12 +219,18 @@ int verb_run(const std::vector<std::string>& arguments) {
   config->streams = plan_streams(terminal, options.tty);
   config->record.terminal = config->streams.terminal_mask != 0;
   const StreamSetup streams = config->streams;
+  // --rm leaves nothing to look at.
+  const std::string layers_home = config->mounts && !config->record.remove_at_end ? store->home() : "";
   auto socket = Supervisor::launch(std::move(config).value(), std::move(store).value(), signals.inherited());
   if (!socket.ok()) {
     return fail(kExitBeamFailed, socket.error().message());
   }
   Foreground foreground(Channel(std::move(socket).value()), std::move(terminal), streams, signals);
-  return foreground.run();
+  const int status = foreground.run();
+  if (!layers_home.empty() && !foreground.failed() && !foreground.frozen()) {
+    say_what_is_left(layers_home, foreground.name());
+  }
+  return status;
 }
 
 }  // namespace beam::runtime

@@ -196,6 +196,10 @@ std::string map_line(const migrate::SandboxState& state, const migrate::Mapping&
     case migrate::Backing::kSharedMemory:
       line += "shared memory " + std::to_string(mapping.file) + " at " + hexadecimal(mapping.offset, 1);
       break;
+    case migrate::Backing::kSysv:
+      line += "System V shared memory " + std::to_string(state.sysv.memory[mapping.file].identity.id) + " at " +
+              hexadecimal(mapping.offset, 1);
+      break;
   }
   line += mapping.name.empty() ? "" : " (" + mapping.name + ")";
   line += mapping.grows_down ? " stack" : "";

@@ -22,6 +22,8 @@ constexpr std::array kVerbs = {
     Verb{"thaw", "Make a frozen sandbox again from its image", verb_thaw},
     Verb{"show", "Show what is in an image", verb_show},
     Verb{"verify", "Check an image", verb_verify},
+    Verb{"diff", "Print what a sandbox has changed of the workstation's files", verb_diff},
+    Verb{"apply", "Carry a sandbox's changes over to the workstation's files", verb_apply},
     Verb{"doctor", "Say what this workstation offers and what that costs", verb_doctor},
     Verb{"version", "Print the version", verb_version},
 };

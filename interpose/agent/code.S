@@ -26,6 +26,22 @@ beam_agent_code:
         xorl %r11d, %r11d
         jmpq *BEAM_AGENT_DATA_ENTRY
 #include "interpose/agent/pi_futex.S"
+        .org beam_agent_code + (BEAM_AGENT_BATCH - BEAM_AGENT_CODE), 0xcc
+1:      testq %rbp, %rbp
+        je 2f
+        movq (%rbx), %rax
+        movq 8(%rbx), %rdi
+        movq 16(%rbx), %rsi
+        movq 24(%rbx), %rdx
+        movq 32(%rbx), %r10
+        movq 40(%rbx), %r8
+        movq 48(%rbx), %r9
+        syscall
+        movq %rax, 56(%rbx)
+        addq $64, %rbx
+        decq %rbp
+        jmp 1b
+2:      int3
         .org beam_agent_code + (BEAM_AGENT_REPORT - BEAM_AGENT_CODE), 0xcc
 beam_agent_report:
         syscall

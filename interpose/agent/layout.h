@@ -17,11 +17,14 @@
 #define BEAM_AGENT_END (BEAM_AGENT_SLOTS + BEAM_AGENT_SLOT_COUNT * BEAM_AGENT_SLOT_SIZE)
 
 /* Offsets in the code. Calls made below BEAM_AGENT_REPORT pass the filter; the one that stands there never does. */
-#define BEAM_AGENT_GADGET (BEAM_AGENT_CODE + 0x00)  /* syscall; int3 */
-#define BEAM_AGENT_START (BEAM_AGENT_CODE + 0x10)   /* protects and seals the agent, then jumps to the program's entry \
-                                                     */
-#define BEAM_AGENT_REPORT (BEAM_AGENT_CODE + 0x1f0) /* stops the task for the event thread: a routine has its result \
-                                                     */
+#define BEAM_AGENT_GADGET (BEAM_AGENT_CODE + 0x00) /* syscall; int3 */
+#define BEAM_AGENT_START                                                                                              \
+  (BEAM_AGENT_CODE + 0x10)                         /* protects and seals the agent, then jumps to the program's entry \
+                                                    */
+#define BEAM_AGENT_BATCH (BEAM_AGENT_CODE + 0x1b0) /* makes many calls in one go: struct BeamAgentCall */
+#define BEAM_AGENT_REPORT                                                                    \
+  (BEAM_AGENT_CODE + 0x1f0) /* stops the task for the event thread: a routine has its result \
+                             */
 
 #define BEAM_AGENT_DATA_ENTRY (BEAM_AGENT_DATA + 0) /* BeamAgentData.entry, for the assembly */
 
@@ -37,5 +40,12 @@ struct BeamAgentData {
   /* What the sandbox's clocks are ahead of this workstation's, in nanoseconds. */
   long monotonic_offset;
   long boottime_offset;
+};
+
+/* For BEAM_AGENT_BATCH: rbx points at the first of an array, rbp is their number. It ends in a breakpoint. */
+struct BeamAgentCall {
+  unsigned long number;
+  unsigned long args[6];
+  long result;
 };
 #endif

@@ -25,7 +25,11 @@ struct KnownDevice {
   const char* path;
 };
 constexpr std::array<KnownDevice, 5> kKnown{{
-    {1, 3, "/dev/null"}, {1, 5, "/dev/zero"}, {1, 7, "/dev/full"}, {1, 8, "/dev/random"}, {1, 9, "/dev/urandom"},
+    {1, 3, "/dev/null"},
+    {1, 5, "/dev/zero"},
+    {1, 7, "/dev/full"},
+    {1, 8, "/dev/random"},
+    {1, 9, "/dev/urandom"},
 }};
 constexpr int kKept = O_ACCMODE | O_APPEND | O_NONBLOCK | O_PATH | O_SYNC | O_DSYNC | O_DIRECT;
 

@@ -149,6 +149,14 @@ class Epoll : public KindOf<EpollState> {
     return context.contents() ? look_for_edges(file.copy.get(), targets, state) : success();
   }
 
+  Result<> check_state(const ImageFacts& facts, const EpollState& state) const override {
+    for (const EpollEntry& entry : state.entries) {
+      if (entry.fd < 0 || !facts.objects.contains(entry.target)) {
+        return Error(kDamaged, "it watches what is not there");
+      }
+    }
+    return success();
+  }
   Result<UniqueFd> make_from(MakeContext& /*context*/, const EpollState& /*state*/) const override {
     UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
     if (!fd) {

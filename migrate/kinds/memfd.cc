@@ -45,6 +45,9 @@ class Memfd : public KindOf<MemfdState> {
     state.offset = file.offset;
     return state;
   }
+  Result<> check_state(const ImageFacts& facts, const MemfdState& state) const override {
+    return state.inode < facts.inodes ? success() : Result<>(Error(kDamaged, "its memory is not there"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const MemfdState& state) const override {
     BEAM_TRY_ASSIGN(const int inode, context.inode(state.inode));
     UniqueFd fd(::open(("/proc/self/fd/" + std::to_string(inode)).c_str(), (state.flags & kKept) | O_CLOEXEC));

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "migrate/image_path.h"
 #include "migrate/object_kind.h"
 
 namespace beam::migrate {
@@ -99,6 +100,11 @@ class Pipe : public KindOf<PipeEndState> {
     return S_ISFIFO(file.info.st_mode);
   }
 
+  Result<> link_all(LinkContext& context) const override {
+    context.made.parts.for_each<MadePipe>(name(), [](std::uint64_t, MadePipe& pipe) { pipe = {}; });
+    return success();
+  }
+
   void check_all(CollectContext& context, std::vector<Obstacle>& obstacles) const override {
     context.parts.for_each<CollectedPipe>(name(), [&](std::uint64_t, const CollectedPipe& pipe) {
       if (pipe.other_end_open && !(pipe.has_reader && pipe.has_writer)) {
@@ -124,6 +130,7 @@ class Pipe : public KindOf<PipeEndState> {
       if (!state.removed && (::lstat(state.path.c_str(), &found) != 0 || found.st_ino != file.info.st_ino)) {
         return Error(kObstacle, "a FIFO that its path leads to no more");
       }
+      state.path = to_image_path(context.shared, state.path);
     }
     const int capacity = ::fcntl(file.copy.get(), F_GETPIPE_SZ);
     if (capacity < 0) {
@@ -159,22 +166,32 @@ class Pipe : public KindOf<PipeEndState> {
     return state;
   }
 
+  Result<> check_state(const ImageFacts& /*facts*/, const PipeEndState& state) const override {
+    std::uint64_t sum = 0;
+    for (const std::uint32_t packet : state.packets) {
+      sum += packet;
+    }
+    return state.packets.empty() || sum == state.unread.size()
+               ? success()
+               : Result<>(Error(kDamaged, "its packets are not what is in it"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const PipeEndState& state) const override {
     auto& pipe = context.parts.get<MadePipe>(name(), state.pipe);
     const int access = state.flags & O_ACCMODE;
     const bool lone_reader = !state.path.empty() && !state.removed && access == O_RDONLY && !state.hung_up;
     UniqueFd fd;
+    const std::string path = from_image_path(*context.shared, state.path);
     if (!state.path.empty() && !pipe.read_end) {
       // Opened before there is a writer, a reader may go on waiting for the first one.
       if (lone_reader && state.unread.empty()) {
-        fd.reset(::open(state.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+        fd.reset(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
         struct stat info {};
         if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) {
-          return Error(fd ? ESTALE : errno, "open the FIFO " + state.path);
+          return Error(fd ? ESTALE : errno, "open the FIFO " + path);
         }
         return with_flags(std::move(fd), state);
       }
-      BEAM_TRY(open_fifo(pipe, state));
+      BEAM_TRY(open_fifo(pipe, path, state.removed));
     }
     if (!pipe.read_end) {
       int ends[2];
@@ -216,28 +233,28 @@ class Pipe : public KindOf<PipeEndState> {
     return fd;
   }
 
-  static Result<> open_fifo(MadePipe& pipe, const PipeEndState& state) {
-    std::string path = state.path;
-    if (state.removed) {
+  static Result<> open_fifo(MadePipe& pipe, const std::string& wanted, bool removed) {
+    std::string path = wanted;
+    if (removed) {
       for (int i = 1; ::mkfifo(path.c_str(), 0600) != 0; ++i) {
         if (errno != EEXIST || i > 100) {
-          return Error::from_errno("make a FIFO for what " + state.path + " was");
+          return Error::from_errno("make a FIFO for what " + wanted + " was");
         }
-        path = state.path + ".beam-" + std::to_string(::getpid()) + "-" + std::to_string(i);
+        path = wanted + ".beam-" + std::to_string(::getpid()) + "-" + std::to_string(i);
       }
     }
     // For both at once an open does not wait for the other end.
     pipe.read_end.reset(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     const int error = errno;
-    if (state.removed) {
+    if (removed) {
       ::unlink(path.c_str());
     }
     struct stat info {};
     if (!pipe.read_end || ::fstat(pipe.read_end.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) {
-      return Error(pipe.read_end ? ESTALE : error, "open the FIFO " + state.path);
+      return Error(pipe.read_end ? ESTALE : error, "open the FIFO " + wanted);
     }
     pipe.write_end.reset(::open(own_path(pipe.read_end.get()).c_str(), O_WRONLY | O_CLOEXEC));
-    return pipe.write_end ? success() : Result<>(Error::from_errno("open the FIFO " + state.path));
+    return pipe.write_end ? success() : Result<>(Error::from_errno("open the FIFO " + wanted));
   }
 
   static Result<> refill(int fd, const PipeEndState& state) {
@@ -247,9 +264,6 @@ class Pipe : public KindOf<PipeEndState> {
     }
     std::size_t done = 0;
     for (const std::uint32_t part : parts) {
-      if (part > state.unread.size() - done) {
-        return Error(kDamaged, "the packets of a pipe are larger than what is in it");
-      }
       // No packet is larger than PIPE_BUF: what is, was written without.
       const bool packet = !state.packets.empty() && part <= PIPE_BUF;
       ::fcntl(fd, F_SETFL, O_NONBLOCK | (packet ? O_DIRECT : 0));

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,13 +20,34 @@ struct PseudoFileState {
   std::int32_t thread = 0;   // the path then follows /proc/PID/task/TID
   std::int32_t flags = 0;
   std::int64_t offset = 0;
+  bool ended = false;  // the process that it belonged to has ended: nothing can be read from it any more
 };
-BEAM_STATE(PseudoFileState, 1, path, process, thread, flags, offset)
+BEAM_STATE(PseudoFileState, 1, path, process, thread, flags, offset, ended)
 
 namespace {
 
 constexpr int kKept = O_ACCMODE | O_APPEND | O_DIRECTORY | O_LARGEFILE | O_NOFOLLOW | O_NONBLOCK | O_PATH;
 constexpr std::string_view kProc = "/proc/";
+constexpr std::string_view kDeleted = " (deleted)";
+
+bool is_pseudo(int fd) {
+  struct statfs system {};
+  if (::fstatfs(fd, &system) != 0) {
+    return false;
+  }
+  switch (static_cast<unsigned long>(system.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case CGROUP_SUPER_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+    case SECURITYFS_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
 
 // Takes a number from the start of `text`, with the '/' before it; 0: there is none.
 pid_t take_number(std::string_view& text, std::string_view before) {
@@ -47,22 +69,7 @@ class PseudoFile : public KindOf<PseudoFileState> {
   std::string_view name() const override { return "pseudo_file"; }
   int order() const override { return 80; }
   bool recognises(const CollectContext& /*context*/, const OpenFile& file) const override {
-    struct statfs system {};
-    if (!file.link.starts_with('/') || ::fstatfs(file.copy.get(), &system) != 0) {
-      return false;
-    }
-    switch (static_cast<unsigned long>(system.f_type)) {
-      case PROC_SUPER_MAGIC:
-      case SYSFS_MAGIC:
-      case CGROUP_SUPER_MAGIC:
-      case CGROUP2_SUPER_MAGIC:
-      case DEBUGFS_MAGIC:
-      case TRACEFS_MAGIC:
-      case SECURITYFS_MAGIC:
-        return true;
-      default:
-        return false;
-    }
+    return file.link.starts_with('/') && is_pseudo(file.copy.get());
   }
   bool made_after_processes(std::string_view bytes) const override {
     const auto state = decode<PseudoFileState>(bytes);
@@ -79,6 +86,18 @@ class PseudoFile : public KindOf<PseudoFileState> {
       return state;
     }
     std::string_view rest(file.link);
+    // Of one that has ended, the path leads to nothing, or to another process's.
+    struct stat found {};
+    if (::lstat(file.link.c_str(), &found) != 0 || found.st_ino != file.info.st_ino) {
+      if (rest.ends_with(kDeleted)) {
+        rest.remove_suffix(kDeleted.size());
+      }
+      state.ended = take_number(rest, kProc) != 0;
+      const std::string_view whole = rest;
+      const bool thread = take_number(rest, "/task/") != 0;
+      state.path = thread && rest.empty() ? whole.substr(0, sizeof "/task" - 1) : rest;
+      return state.ended ? Result<PseudoFileState>(state) : Error(kObstacle, "a file of /proc that has been removed");
+    }
     const auto& pids = context.shared.pids;
     if (const pid_t process = take_number(rest, kProc); process != 0) {
       state.process = pids.to_virtual(HostPid(process)).value();
@@ -96,6 +115,9 @@ class PseudoFile : public KindOf<PseudoFileState> {
     return state;
   }
   Result<UniqueFd> make_from(MakeContext& context, const PseudoFileState& state) const override {
+    if (state.ended) {
+      return of_nobody(state);
+    }
     std::string path = state.path;
     if (state.process != 0) {
       const HostPid process = context.host_pid(VirtualPid(state.process));
@@ -107,14 +129,50 @@ class PseudoFile : public KindOf<PseudoFileState> {
       path += state.thread != 0 ? "/task/" + std::to_string(thread.value()) : "";
       path += state.path;
     }
-    UniqueFd fd(::open(path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY));
+    // An image may name anything: a FIFO would wait for its other end.
+    UniqueFd fd(::open(path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (!fd) {
       return Error::from_errno("open " + path);
+    }
+    if (!is_pseudo(fd.get())) {
+      return Error(kDamaged, path + ": is no file that the kernel makes up");
+    }
+    if ((state.flags & (O_PATH | O_NONBLOCK)) == 0 && ::fcntl(fd.get(), F_SETFL, state.flags & O_APPEND) != 0) {
+      return Error::from_errno("set the flags of " + path);
     }
     if ((state.flags & O_PATH) == 0 && state.offset != 0 && ::lseek(fd.get(), state.offset, SEEK_SET) != state.offset) {
       return Error::from_errno("seek in " + path);
     }
     return fd;
+  }
+
+ private:
+  // The same file of a process that lives for no longer than it takes to open it.
+  static Result<UniqueFd> of_nobody(const PseudoFileState& state) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+      return Error::from_errno("make a pipe");
+    }
+    const UniqueFd read_end(ends[0]);
+    UniqueFd write_end(ends[1]);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      // Only what may be done in the copy of a process with threads.
+      char byte = 0;
+      ::close(ends[1]);
+      (void)!::read(ends[0], &byte, 1);
+      ::_exit(0);
+    }
+    if (child < 0) {
+      return Error::from_errno("make a process for a file of one that has ended");
+    }
+    const std::string path = std::string(kProc) + std::to_string(child) + state.path;
+    UniqueFd fd(::open(path.c_str(), (state.flags & kKept) | O_CLOEXEC | O_NOCTTY));
+    const int error = errno;
+    write_end.reset();
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return fd ? Result<UniqueFd>(std::move(fd)) : Error(error, "open " + state.path + " of a process");
   }
 };
 

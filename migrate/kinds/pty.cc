@@ -178,20 +178,29 @@ class PtyMaster : public KindOf<PtyMasterState> {
       return success();
     }
     BEAM_TRY_ASSIGN(const UniqueFd slave, open_slave(master, O_RDWR | O_NONBLOCK));
-    BEAM_TRY_ASSIGN(auto contents, take_pty(master, slave.get()));
     termios2 modes{};
     std::memcpy(&modes, state.modes.data(), sizeof modes);
-    BEAM_TRY(fill_pty(master, slave.get(), contents, modes));
-    if (state.packet_mode) {
-      const int on = 1;
-      ::ioctl(master, kSetPacketMode, &on);
+    int packet_mode = 0;
+    ::ioctl(master, kSetPacketMode, &packet_mode);
+    auto contents = take_pty(master, slave.get());
+    const Result<> filled = contents.ok() ? fill_pty(master, slave.get(), *contents, modes) : success();
+    packet_mode = state.packet_mode ? 1 : 0;
+    ::ioctl(master, kSetPacketMode, &packet_mode);
+    if (!contents.ok()) {
+      return std::move(contents).error();
     }
-    state.lines = std::move(contents.lines);
-    state.partial = std::move(contents.partial);
-    state.output = std::move(contents.output);
+    BEAM_TRY(filled);
+    state.lines = std::move(contents->lines);
+    state.partial = std::move(contents->partial);
+    state.output = std::move(contents->output);
     return success();
   }
 
+  Result<> check_state(const ImageFacts& /*facts*/, const PtyMasterState& state) const override {
+    return state.modes.size() == sizeof(termios2) && state.size.size() == kSizeOfSize && state.number >= 0
+               ? success()
+               : Result<>(Error(kDamaged, "its modes have a wrong size"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const PtyMasterState& state) const override {
     BEAM_TRY_ASSIGN(MadePty * pty, pty_of(context, state.number));
     pty->in_image = true;
@@ -203,9 +212,6 @@ class PtyMaster : public KindOf<PtyMasterState> {
   }
 
   Result<> link_from(LinkContext& context, const PtyMasterState& state, int fd) const override {
-    if (state.modes.size() != sizeof(termios2) || state.size.size() != kSizeOfSize) {
-      return Error(kDamaged, "the modes of a pseudo-terminal have a wrong size");
-    }
     termios2 modes{};
     std::memcpy(&modes, state.modes.data(), sizeof modes);
     if (state.slave_open || state.slave_closed) {

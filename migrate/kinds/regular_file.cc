@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/object_kind.h"
 
@@ -110,9 +111,6 @@ class RegularFile : public KindOf<RegularFileState> {
     if (file.link.empty() || file.link.front() != '/') {
       return Error(kObstacle, "a file without a path");
     }
-    if (context.shared.proc->listing_at(file.link)) {
-      return Error(kObstacle, "a listing of /proc that is held open");
-    }
     // nlink tells a removed file from one whose name ends like that.
     if (file.info.st_nlink == 0) {
       if (state.path.ends_with(kDeleted)) {
@@ -145,37 +143,52 @@ class RegularFile : public KindOf<RegularFileState> {
         return next != state.offset;
       }));
     }
+    state.path = to_image_path(context.shared, state.path);
     return state;
   }
 
+  Result<> check_state(const ImageFacts& facts, const RegularFileState& state) const override {
+    return !state.inode || *state.inode < facts.inodes ? success()
+                                                       : Result<>(Error(kDamaged, "its contents are not there"));
+  }
   Result<UniqueFd> make_from(MakeContext& context, const RegularFileState& state) const override {
     UniqueFd fd;
+    const std::string path = from_image_path(*context.shared, state.path);
     const int flags = (state.flags & kKept & ~O_ASYNC) | O_CLOEXEC | O_NOCTTY;
     if (state.inode) {
       BEAM_TRY_ASSIGN(const int inode, context.inode(*state.inode));
       fd.reset(::open(("/proc/self/fd/" + std::to_string(inode)).c_str(), flags & ~O_NOFOLLOW));
     } else if (state.removed) {
-      BEAM_TRY_ASSIGN(fd, nameless_directory(state.path, static_cast<mode_t>(state.mode)));
+      BEAM_TRY_ASSIGN(fd, nameless_directory(path, static_cast<mode_t>(state.mode)));
       if ((state.flags & O_PATH) != 0) {
         fd.reset(::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_PATH | O_CLOEXEC));
       }
     } else {
-      fd.reset(::open(state.path.c_str(), flags));
+      // Looked at first: to open something else than was meant may block, or have effects of its own.
+      struct stat there {};
+      const bool follows = (state.flags & O_NOFOLLOW) == 0;
+      if ((follows ? ::stat(path.c_str(), &there) : ::lstat(path.c_str(), &there)) != 0) {
+        return Error::from_errno("open " + path);
+      }
+      if ((there.st_mode & S_IFMT) != state.type) {
+        return Error(ESTALE, path + ": is another kind of file now");
+      }
+      fd.reset(::open(path.c_str(), flags));
     }
     if (!fd) {
-      return Error::from_errno("open " + state.path);
+      return Error::from_errno("open " + path);
     }
     struct stat info {};
     if (::fstat(fd.get(), &info) != 0) {
-      return Error::from_errno("stat " + state.path);
+      return Error::from_errno("stat " + path);
     }
     if ((info.st_mode & S_IFMT) != state.type) {
-      return Error(ESTALE, state.path + ": is another kind of file now");
+      return Error(ESTALE, path + ": is another kind of file now");
     }
     const std::int64_t modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
     if (S_ISREG(info.st_mode) && !state.removed && !context.force &&
         (static_cast<std::uint64_t>(info.st_size) != state.size || modified != state.modified_ns)) {
-      return Error(ESTALE, state.path + ": has changed since the freeze")
+      return Error(ESTALE, path + ": has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
     }
     if ((state.flags & O_PATH) != 0 || state.offset == 0) {
@@ -186,7 +199,7 @@ class RegularFile : public KindOf<RegularFileState> {
       BEAM_TRY_ASSIGN(offset, offset_behind(fd.get(), state));
     }
     if (::lseek(fd.get(), offset, SEEK_SET) != offset) {
-      return Error::from_errno("seek in " + state.path);
+      return Error::from_errno("seek in " + path);
     }
     return fd;
   }

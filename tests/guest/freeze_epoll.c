@@ -47,17 +47,21 @@ int main(void) {
   int inner = SYS(epoll_create1(0)), source = SYS(eventfd(0, 0));
   add(inner, source, EPOLLIN, 1);
   add(outer, inner, EPOLLIN, 7);
+  int alone = SYS(epoll_create1(0)), crowd = SYS(eventfd(1, 0));
+  add(alone, crowd, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE, 4);
   // Registered under a number that is closed, alive by a copy.
   int hidden = SYS(eventfd(1, 0)), copy = SYS(dup(hidden));
   add(ghosts, hidden, EPOLLIN, 9);
   SYS(close(hidden));
 
   guest_fence();
+  CHECK_EQ(ready(alone, 4, 1), EPOLLIN);
   CHECK_EQ(ready(level, 0x1122334455667788, 1), EPOLLIN);
   signal_fd(empty);
   CHECK_EQ(ready(level, 2, 2), EPOLLIN);
   CHECK_EQ(ready(edges, 2, 1), EPOLLIN);
   guest_fence();
+  CHECK_EQ(ready(alone, 4, 0), 0);
   CHECK_EQ(ready(edges, 1, 0), 0);
   signal_fd(told);
   signal_fd(quiet);

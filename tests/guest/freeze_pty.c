@@ -78,8 +78,10 @@ int main(void) {
     }
     SYS(setpgid(member, member));
     SYS(tcsetpgrp(leader_slave, member));
+    int early_tty = SYS(open("/dev/tty", O_RDWR));
     gate_send(&ready, member);
     gate_wait(&go);
+    CHECK_EQ(tcgetpgrp(early_tty), member);
     CHECK_EQ(tcgetpgrp(leader_slave), member);
     CHECK_EQ(tcgetsid(leader_slave), getpid());
     int tty = SYS(open("/dev/tty", O_RDWR));

@@ -27,7 +27,24 @@ int main(void) {
   int memory = SYS(open("/proc/self/mem", O_RDWR));
   int meminfo = SYS(open("/proc/meminfo", O_RDONLY));
   int load = SYS(open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY));
+  int proc = SYS(open("/proc/self/task", O_RDONLY | O_DIRECTORY));
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)child);
+  int fd_list = SYS(open(path, O_RDONLY | O_DIRECTORY));
+  SYS(chdir("/proc/self/fdinfo"));
+  pid_t dead = guest_fork();
+  if (dead == 0) {
+    pause();
+  }
+  snprintf(path, sizeof path, "/proc/%d/maps", (int)dead);
+  int dead_maps = SYS(open(path, O_RDONLY));
+  kill(dead, SIGKILL);
+  REAP_SIGNAL(dead, SIGKILL);
   guest_fence();
+  CHECK(read(dead_maps, text, sizeof text) <= 0);
+  CHECK(access("0", F_OK) == 0);
+  CHECK(faccessat(fd_list, "0", F_OK, 0) == 0);
+  snprintf(path, sizeof path, "%d", (int)getpid());
+  CHECK(faccessat(proc, path, F_OK, 0) == 0);
   for (int i = 0; i < 5; ++i) {
     struct stat info, same;
     SYS(fstat(fds[i], &info));
