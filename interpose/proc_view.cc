@@ -256,12 +256,14 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
   facts.id = id.id;
   facts.process = id.process;
   bool stopped = false;
+  bool in_vfork = false;
   std::shared_ptr<Process> process;
   {
     const std::shared_lock lock(shared_.tasks.mutex());
     if (const Task* task = shared_.tasks.find(id.host)) {
       process = task->process;
       stopped = task->state == RunState::kGroupStop;
+      in_vfork = task->state == RunState::kInVfork;
       facts.no_new_privs = task->no_new_privs;
       if (task->filters != nullptr) {
         facts.seccomp_mode = task->filters->strict ? SECCOMP_MODE_STRICT : SECCOMP_MODE_FILTER;
@@ -276,11 +278,11 @@ rootfs::ProcTask ProcView::facts_of(const Caller& caller, const ProcTaskId& id, 
     facts.parent = shared_.parent_of(*process);
   }
   // Who asks is running, though it waits for the answer; and a stop by the tracer is none of the program's, unless it
-  // keeps a stop by a signal.
+  // keeps a stop by a signal, or stands for the kernel's uninterruptible wait in vfork(2).
   if (id.host == caller.tid) {
     facts.state = 'R';
   } else if (state == 't') {
-    facts.state = stopped ? 'T' : 'R';
+    facts.state = stopped ? 'T' : in_vfork ? 'D' : 'R';
   }
   return facts;
 }

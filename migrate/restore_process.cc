@@ -116,6 +116,7 @@ Result<> Restorer::make_threads(const ProcessState& process, Task& leader) {
       return Error(EEXIST, "give a thread the id " + std::to_string(thread.vtid));
     }
     Task& task = tracer_.shared().tasks.add(tid, VirtualPid(thread.vtid), leader.process);
+    task.no_new_privs = leader.no_new_privs.load();
     tracer_.hold(task, StoppedTracee(tid), 0);
     threads_[thread.vtid] = &task;
   }

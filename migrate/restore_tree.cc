@@ -230,6 +230,7 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
   }
   tracer_.shared().tasks.add_process(process);
   Task& task = tracer_.shared().tasks.add(host, process->vpid, process);
+  task.no_new_privs = forker.no_new_privs.load();
   tracer_.hold(task, StoppedTracee(host), 0);
   leaders_[state.vpid] = &task;
   programs_[state.vpid] = programs_[forker.process->vpid.value()];

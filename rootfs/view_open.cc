@@ -78,13 +78,15 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
                     (found.spot.path == mount->source || found.spot.path.starts_with(mount->source + "/"));
            });
   };
+  bool shared = false;
   {
     const std::shared_lock lock(mutex_);
     const int error = find_locked(where, find_flags, opened.found);
+    shared = error == 0 && is_shared(opened.found);
     if (error != 0 && (error != ENOENT || (flags & O_CREAT) == 0)) {
       return error;
     }
-    const bool changes = error != 0 || is_shared(opened.found) || (flags & kTemporary) != 0 ||
+    const bool changes = error != 0 || shared || (flags & kTemporary) != 0 ||
                          (opened.found.kind == Found::Kind::kFile && opened.found.spot.space == Spot::Space::kLower &&
                           S_ISREG(opened.found.status.st_mode) && writes(flags) && !opened.found.writable_object &&
                           (flags & O_PATH) == 0);
@@ -93,7 +95,7 @@ int View::open(const Where& where, int flags, mode_t mode, unsigned find_flags, 
     }
   }
   const std::unique_lock lock(mutex_);
-  if (is_shared(opened.found)) {
+  if (shared) {
     Directory directory;
     if (const int error = make_changeable(locate(opened.found.spot.view), directory); error != 0) {
       return error;

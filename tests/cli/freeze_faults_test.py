@@ -48,7 +48,7 @@ class Faults(cli.Case):
 
     def test_a_fault_at_each_step_of_a_freeze(self):
         points = fault_points(("freeze", "image"))
-        self.assertGreater(len(points), 8)
+        self.assertGreaterEqual(len(points), 8)
         for point in points:
             # A later passage, too: in the middle of writing.
             for count in (1, 3) if point in ("image.write", "image.sync") else (1,):
@@ -178,7 +178,7 @@ class Contents(cli.Case):
             self.assertEqual(run.stdout.readline(), "up\n")
             self.ok("freeze", "--compress", method, "box", "-o", image)
             self.assertEqual(run.wait(cli.DEADLINE), 85)
-            sizes[method] = sum(os.path.getsize(path) for path in glob.glob(image + "/pages-*"))
+            sizes[method] = sum(os.path.getsize(path) for path in glob.glob(image + "/pages*"))
             self.ok("verify", image)
             self.assertIn("text text", self.ok("show", "--pages", image))
             self.assertEqual(self.beam("thaw", "--rm", image, input="\n").stdout, "True\n")
