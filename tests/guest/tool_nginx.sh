@@ -13,6 +13,7 @@ for _ in 1 2 3 4 5; do
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   cat >nginx.conf <<CONF
 daemon off;
+$([ "$(id -u)" != 0 ] || echo 'user root;') # the working directory is its owner's alone
 worker_processes 2;
 pid $PWD/nginx.pid;
 error_log $PWD/error.log;
