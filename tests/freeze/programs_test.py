@@ -87,7 +87,9 @@ const crypto = require('crypto');
 const { Worker, isMainThread, parentPort, workerData } = require('worker_threads');
 if (isMainThread) {
   let sum = 0, ticks = 0;
-  const timer = setInterval(() => { ticks++; if (ticks == 20) { clearInterval(timer); console.log('ticks', ticks); } }, 15);
+  const ticked = new Promise(done => {
+    const timer = setInterval(() => { if (++ticks == 20) { clearInterval(timer); done(); } }, 15);
+  });
   const workers = [1, 2].map(n => new Promise(done => {
     const worker = new Worker(__filename, { workerData: n });
     worker.on('message', value => { sum += value; });
@@ -95,7 +97,7 @@ if (isMainThread) {
   }));
   const hash = crypto.createHash('sha256');
   for (let i = 0; i < 20000; i++) hash.update(String(i));
-  Promise.all(workers).then(codes => console.log(hash.digest('hex'), sum, codes));
+  Promise.all(workers).then(codes => ticked.then(() => console.log(hash.digest('hex'), sum, codes, 'ticks', ticks)));
 } else {
   let x = workerData;
   for (let i = 0; i < 3e6; i++) x = (x * 1103515245 + 12345) % 2147483648;
