@@ -1,9 +1,8 @@
 #include "interpose/watched_paths.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
-#include <memory>
+#include "interpose/inode_search.h"
 
 namespace beam::interpose {
 namespace {
@@ -14,18 +13,6 @@ bool leads_to(const std::string& path, ino_t inode) {
   struct stat info {};
   return (::stat(path.c_str(), &info) == 0 && info.st_ino == inode) ||
          (::lstat(path.c_str(), &info) == 0 && info.st_ino == inode);
-}
-
-// Where it is now in the same directory: renamed, mostly.
-std::string beside(const std::string& path, ino_t inode) {
-  const std::string directory = path.substr(0, path.find_last_of('/') + 1);
-  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(directory.c_str()), &::closedir);
-  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
-    if (entry->d_ino == inode) {
-      return directory + entry->d_name;
-    }
-  }
-  return "";
 }
 
 }  // namespace
@@ -49,7 +36,7 @@ std::vector<std::string> WatchedPaths::of(ino_t inode) const {
     for (const std::string& path : it->second) {
       if (leads_to(path, inode)) {
         found.push_back(path);
-      } else if (const std::string other = beside(path, inode); !other.empty()) {
+      } else if (const std::string other = find_inode_near(path, inode); !other.empty()) {
         found.push_back(other);
       }
     }

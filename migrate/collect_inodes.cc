@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,24 @@ Result<> copy_data(int fd, std::uint64_t begin, std::uint64_t end, std::vector<c
   return success();
 }
 
+// Those that a user may set: access lists and "user." (xattr(7)).
+std::vector<ExtendedAttribute> attributes_of(int fd) {
+  std::vector<ExtendedAttribute> all;
+  std::string names(65536, '\0');  // XATTR_LIST_MAX
+  const ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  for (ssize_t at = 0; at < size;) {
+    const std::string name = names.c_str() + at;
+    at += static_cast<ssize_t>(name.size() + 1);
+    std::string value(65536, '\0');  // XATTR_SIZE_MAX
+    const ssize_t got = ::fgetxattr(fd, name.c_str(), value.data(), value.size());
+    if (got >= 0 && (name.starts_with("user.") || name.starts_with("system.posix_acl_"))) {
+      value.resize(static_cast<std::size_t>(got));
+      all.push_back({name, value});
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 std::uint32_t Collector::inode_index(InodeKey key, InodeKind kind, const std::string& name) {
@@ -85,6 +104,9 @@ Result<std::uint32_t> Collector::keep_inode(const OpenFile& file, InodeKind kind
   state.size = static_cast<std::uint64_t>(file.info.st_size);
   state.mode = file.info.st_mode & 07777;
   state.modified_ns = file.info.st_mtim.tv_sec * 1'000'000'000LL + file.info.st_mtim.tv_nsec;
+  if (kind == InodeKind::kDeletedFile) {
+    state.attributes = attributes_of(kept.fd.get());
+  }
   const int seals = kind == InodeKind::kMemfd ? ::fcntl(file.copy.get(), F_GET_SEALS) : 0;
   state.seals = seals > 0 ? static_cast<std::uint32_t>(seals) : 0;
   return index;

@@ -84,6 +84,9 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
       return refuse(refused.reason);
     }
   }
+  if (range.path == "/[aio]") {
+    return refuse("a context of asynchronous I/O (io_setup) can't be frozen yet");
+  }
   mapping.start = range.start;
   mapping.end = range.end;
   mapping.protection = range.protection;
@@ -92,6 +95,7 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.grows_down = range.has("gd");
   mapping.no_reserve = range.has("nr");
   mapping.locked = range.has("lo");
+  mapping.locked_on_fault = range.has("lf");
   mapping.sealed = range.has("sl");
   for (const Advice& advice : kAdvice) {
     if (range.has(advice.flag)) {

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -408,6 +409,9 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
   const std::uint64_t resident = batch.put(std::uint8_t{});
   batch.add("see whether new memory is locked", SYS_mincore, remote.scratch() + remote.scratch_size() / 2, 4096,
             resident);
+  // Locked memory is not advised on (madvise(2)), whether it is there or, by MCL_ONFAULT, not yet.
+  const std::size_t advised =
+      batch.add(nullptr, SYS_madvise, remote.scratch() + remote.scratch_size() / 2, 4096, MADV_COLD);
   BEAM_TRY(batch.run());
   for (const auto& [signal, place] : actions) {
     const auto action = batch.get<KernelSigaction>(place);
@@ -428,7 +432,9 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
   }
   state.no_huge_pages = batch.result(huge) == 1;
   state.merge_memory = batch.result(merge) == 1;
-  state.locks_new_memory = (batch.get<std::uint8_t>(resident) & 1U) != 0;
+  const bool is_resident = (batch.get<std::uint8_t>(resident) & 1U) != 0;
+  state.locks_on_fault = !is_resident && batch.result(advised) == -EINVAL;
+  state.locks_new_memory = is_resident || state.locks_on_fault;
   return posix_timers(remote, state);
 }
 

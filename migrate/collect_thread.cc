@@ -74,7 +74,11 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   const std::size_t timer_slack = batch.add("read the timer slack", SYS_prctl, PR_GET_TIMERSLACK);
   const std::uint64_t counter = batch.put(std::int32_t{});
   const std::size_t counter_call = batch.add(nullptr, SYS_prctl, PR_GET_TSC, counter);
+  const std::size_t failure = batch.add(nullptr, SYS_prctl, PR_MCE_KILL_GET, 0, 0, 0, 0);
   BEAM_TRY(batch.run());
+  if (batch.result(failure) == PR_MCE_KILL_EARLY || batch.result(failure) == PR_MCE_KILL_LATE) {
+    state.attributes.memory_failure = static_cast<std::int32_t>(batch.result(failure));
+  }
   state.name = batch.get<std::array<char, 16>>(name).data();
   state.clear_tid_address = batch.get<std::uint64_t>(tid_address);
   const auto stack = batch.get<stack_t>(stack_place);

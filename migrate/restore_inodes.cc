@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -103,6 +104,11 @@ Result<> Restorer::seal_inodes() {
     if (state.kind == InodeKind::kDeletedFile) {
       const timespec modified{state.modified_ns / 1'000'000'000, state.modified_ns % 1'000'000'000};
       const timespec times[2] = {{0, UTIME_OMIT}, modified};
+      for (const ExtendedAttribute& attribute : state.attributes) {
+        if (::fsetxattr(fd, attribute.name.c_str(), attribute.value.data(), attribute.value.size(), 0) != 0) {
+          return Error::from_errno("give " + state.name + " its attribute " + attribute.name + " back");
+        }
+      }
       ::futimens(fd, times);
     }
     // 0: of an older image, or nothing but mapped.

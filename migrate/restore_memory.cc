@@ -23,7 +23,7 @@ constexpr long kMseal = 462;
 constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
-// Twice the index of an inode that no path leads to, one more where the mapping must not become writable.
+// Twice the index of the file, or of the inode that no path leads to; one more where the mapping must not become writable.
 std::uint32_t inode_key(const Mapping& mapping) {
   return mapping.file * 2 + (mapping.shared && mapping.may_write ? 0U : 1U);
 }
@@ -33,17 +33,17 @@ std::uint32_t inode_key(const Mapping& mapping) {
 Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
   // All files that this address space maps, and its page file, in one go.
   std::vector<int> ours;
-  std::set<std::uint32_t> files;
-  std::set<std::uint32_t> shared;  // inode_key()
+  std::set<std::uint32_t> files;  // inode_key()
+  std::set<std::uint32_t> shared;
   for (const Mapping& mapping : space.mappings) {
     if (mapping.backing == Backing::kFile) {
-      files.insert(mapping.file);
+      files.insert(inode_key(mapping));
     } else if (mapping.backing == Backing::kSharedMemory) {
       shared.insert(inode_key(mapping));
     }
   }
   for (const std::uint32_t file : files) {
-    ours.push_back(mapped_files_[file].get());
+    ours.push_back((file % 2 == 0 ? mapped_files_ : read_only_files_)[file / 2].get());
   }
   for (const std::uint32_t file : shared) {
     ours.push_back((file % 2 == 0 ? inodes_ : read_only_inodes_)[file / 2].get());
@@ -113,7 +113,7 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
       batch.add("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice));
     }
     if (mapping.locked) {
-      batch.add("lock memory", SYS_mlock, mapping.start, size);
+      batch.add("lock memory", SYS_mlock2, mapping.start, size, mapping.locked_on_fault ? MLOCK_ONFAULT : 0U);
     }
     if (!mapping.name.empty()) {
       // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
@@ -143,7 +143,7 @@ void Restorer::map(Batch& batch, const Mapping& mapping, bool has_pages, const s
       flags |= MAP_ANONYMOUS;
       break;
     case Backing::kFile:
-      fd = static_cast<std::uint64_t>(files.at(mapping.file));
+      fd = static_cast<std::uint64_t>(files.at(inode_key(mapping)));
       break;
     case Backing::kSharedMemory:
       fd = static_cast<std::uint64_t>(shared.at(inode_key(mapping)));

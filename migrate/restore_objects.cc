@@ -78,6 +78,7 @@ Result<> Restorer::build() {
   BEAM_TRY(seal_inodes());
   // What is closed here would be seen by inotify once its watches are set.
   mapped_files_.clear();
+  read_only_files_.clear();
   inodes_.clear();
   read_only_inodes_.clear();
   BEAM_TRY(link_objects());
@@ -182,6 +183,12 @@ Result<> Restorer::open_mapped_files() {
     } else if (!same && !options_.force) {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
+    }
+    read_only_files_.emplace_back(writable[i] ? ::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(),
+                                                       O_RDONLY | O_CLOEXEC)
+                                              : ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+    if (!read_only_files_.back()) {
+      return Error::from_errno("open the mapped file " + file.path + " for reading");
     }
     mapped_files_.push_back(std::move(fd));
   }

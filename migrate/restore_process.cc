@@ -142,7 +142,8 @@ Result<> Restorer::set_process(Remote& remote, const ProcessState& process, bool
     batch.add("set the merging of memory", SYS_prctl, kSetMemoryMerge, 1);
   }
   if (process.locks_new_memory) {
-    batch.add("lock memory from now on", SYS_mlockall, MCL_FUTURE);
+    batch.add("lock memory from now on", SYS_mlockall,
+              static_cast<std::uint64_t>(MCL_FUTURE | (process.locks_on_fault ? MCL_ONFAULT : 0)));
   }
   return batch.run();
 }
@@ -184,6 +185,10 @@ Result<> Restorer::fill_thread(Remote& remote, const ThreadState& thread) {
   }
   if (attributes.time_stamp_counter) {
     batch.add("set the time stamp counter's mode", SYS_prctl, PR_SET_TSC, *attributes.time_stamp_counter);
+  }
+  if (attributes.memory_failure) {
+    batch.add("set what a memory failure does", SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_SET,
+              static_cast<std::uint64_t>(*attributes.memory_failure), 0, 0);
   }
   BEAM_TRY(batch.run());
   return set_attributes(remote, attributes);

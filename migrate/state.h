@@ -50,9 +50,11 @@ struct Mapping {
   bool sealed = false;
   std::vector<std::int32_t> advice;  // MADV_*
   std::string name;                  // PR_SET_VMA_ANON_NAME
+  bool locked_on_fault = false;      // mlock2(2) with MLOCK_ONFAULT
 };
-BEAM_STATE(Mapping, 1, start, end, protection, shared, backing, file, offset, may_write, grows_down, no_reserve, locked,
-           sealed, advice, name)
+BEAM_STATE_SINCE(Mapping, locked_on_fault, 2)
+BEAM_STATE(Mapping, 2, start, end, protection, shared, backing, file, offset, may_write, grows_down, no_reserve, locked,
+           sealed, advice, name, locked_on_fault)
 
 // Pages whose contents are in a page file of the image, one after the other from `offset` on.
 struct PageRun {
@@ -114,6 +116,12 @@ inline const char* to_string(InodeKind kind) {
   return "?";
 }
 
+struct ExtendedAttribute {
+  std::string name;
+  std::string value;
+};
+BEAM_STATE(ExtendedAttribute, 1, name, value)
+
 struct SharedMemoryState {
   std::string name;  // of a memfd; the path that a deleted file had; empty: anonymous
   std::uint64_t size = 0;
@@ -124,8 +132,10 @@ struct SharedMemoryState {
   std::uint32_t seals = 0;       // F_GET_SEALS, of a memfd
   std::int64_t modified_ns = 0;  // of a file
   bool linkable = false;         // linkat(2) may give it a name: made with O_TMPFILE
+  std::vector<ExtendedAttribute> attributes;  // of a file: xattr(7)
 };
-BEAM_STATE(SharedMemoryState, 1, name, size, page_file, pages, kind, mode, seals, modified_ns, linkable)
+BEAM_STATE_SINCE(SharedMemoryState, attributes, 2)
+BEAM_STATE(SharedMemoryState, 2, name, size, page_file, pages, kind, mode, seals, modified_ns, linkable, attributes)
 
 // --- threads ---
 
@@ -177,9 +187,11 @@ struct ThreadAttributes {
   // The program's own seccomp filters, oldest first: indexes in SandboxState.filters.
   std::vector<std::uint32_t> filters;
   bool strict = false;  // the last of them stands for SECCOMP_MODE_STRICT
+  std::optional<std::int32_t> memory_failure;  // PR_MCE_KILL
 };
-BEAM_STATE(ThreadAttributes, 1, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
-           credentials, filters, strict)
+BEAM_STATE_SINCE(ThreadAttributes, memory_failure, 2)
+BEAM_STATE(ThreadAttributes, 2, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
+           credentials, filters, strict, memory_failure)
 
 // A system call that the freeze interrupted, and that is issued again.
 struct InterruptedCall {
@@ -333,7 +345,9 @@ struct ProcessState {
   std::vector<UndoneSemaphore> undo;  // SEM_UNDO
   bool stop_waited_for = false;       // stopped, and its parent has been told
   bool continued = false;             // its parent is still to be told that it goes on after a stop
+  bool locks_on_fault = false;        // locks_new_memory, with MCL_ONFAULT
 };
+BEAM_STATE_SINCE(ProcessState, locks_on_fault, 3)
 BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
 BEAM_STATE_SINCE(ProcessState, continued, 2)
 BEAM_STATE_SINCE(ProcessState, undo, 2)
@@ -345,11 +359,11 @@ BEAM_STATE_SINCE(ProcessState, locks_new_memory, 2)
 BEAM_STATE_SINCE(ProcessState, files_of, 2)
 BEAM_STATE_SINCE(ProcessState, directory_of, 2)
 BEAM_STATE_SINCE(ProcessState, actions_of, 2)
-BEAM_STATE(ProcessState, 2, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
+BEAM_STATE(ProcessState, 3, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
            subreaper, limits, address_space, descriptors, actions, pending, timers, threads, posix_timers,
            oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory, files_of, directory_of, actions_of,
-           undo, stop_waited_for, continued)
+           undo, stop_waited_for, continued, locks_on_fault)
 
 // --- the whole ---
 

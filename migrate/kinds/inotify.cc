@@ -1,10 +1,11 @@
 // inotify(7): watches with their numbers and masks. The kernel knows the inodes; the paths were noted when they were
-// watched.
+// watched. What has no path any more is known by a descriptor that somebody in the sandbox has of it.
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,8 +22,10 @@ struct InotifyWatch {
   std::int32_t number = 0;
   std::uint32_t mask = 0;
   std::string path;
+  std::uint32_t object = 0;  // instead of a path: a description of what is watched
 };
-BEAM_STATE(InotifyWatch, 1, number, mask, path)
+BEAM_STATE_SINCE(InotifyWatch, object, 2)
+BEAM_STATE(InotifyWatch, 2, number, mask, path, object)
 
 struct InotifyState {
   std::int32_t flags = 0;
@@ -84,6 +87,9 @@ class Inotify : public KindOf<InotifyState> {
     return file.link == "anon_inode:inotify" || file.link == "anon_inode:[inotify]";
   }
 
+  bool relates() const override { return true; }
+  int relate_order() const override { return 100; }
+
   Result<> link_all(LinkContext& context) const override {
     for (const auto& [fd, state] : context.made.parts.get<Unfinished>(name(), 0).all) {
       BEAM_TRY(watch(context, fd, state));
@@ -105,19 +111,49 @@ class Inotify : public KindOf<InotifyState> {
     for (const WatchInfo& info : watches_in(file.fdinfo)) {
       const auto paths = context.shared.watched_paths.of(info.inode);
       const auto path = std::find_if(paths.begin(), paths.end(), [&](const std::string& candidate) {
-        return is_watch_of(info, candidate, info.mask);
+        return is_watch_of(info, candidate, 0) || is_watch_of(info, candidate, IN_DONT_FOLLOW);
       });
-      if (path == paths.end()) {
-        return Error(kObstacle, "inotify watches a file whose path is not known any more");
-      }
       if (info.number > kHighestNumber) {
         return Error(kObstacle, "an inotify instance that has had more than a million watches");
       }
-      state.watches.push_back({info.number, info.mask, to_image_path(context.shared, *path)});
+      // The kernel does not keep that a link was watched itself; its inode shows.
+      struct stat there {};
+      const bool link = path != paths.end() && ::lstat(path->c_str(), &there) == 0 && S_ISLNK(there.st_mode) &&
+                        there.st_ino == info.inode;
+      state.watches.push_back(
+          {info.number, info.mask | (link ? static_cast<unsigned>(IN_DONT_FOLLOW) : 0U), path == paths.end() ? "" : to_image_path(context.shared, *path), 0});
     }
     std::sort(state.watches.begin(), state.watches.end(),
               [](const InotifyWatch& a, const InotifyWatch& b) { return a.number < b.number; });
     return state;
+  }
+  Result<> relate_state(CollectContext& context, const OpenFile& file, InotifyState& state) const override {
+    for (const WatchInfo& info : watches_in(file.fdinfo)) {
+      const auto watch = std::find_if(state.watches.begin(), state.watches.end(),
+                                      [&](const InotifyWatch& one) { return one.number == info.number; });
+      if (watch == state.watches.end() || !watch->path.empty()) {
+        continue;
+      }
+      // The kernel's own encoding of a device: 20 bits of minor number.
+      const auto& known = context.known(::makedev(info.device >> 20U, info.device & 0xfffffU), info.inode);
+      const auto holder = std::find_if(known.begin(), known.end(), [&](const KnownFile& candidate) {
+        return is_watch_of(info, "/proc/" + std::to_string(candidate.tid.value()) + "/fd/" + std::to_string(candidate.fd),
+                           0);
+      });
+      if (holder == known.end()) {
+        return Error(kObstacle, "inotify watches a file whose path is not known any more");
+      }
+      watch->object = holder->object;  // 0: an obstacle itself
+    }
+    return success();
+  }
+  Result<> check_state(const ImageFacts& facts, const InotifyState& state) const override {
+    for (const InotifyWatch& watch : state.watches) {
+      if (watch.path.empty() && !facts.objects.contains(watch.object)) {
+        return Error(kDamaged, "inotify watches an object that is not there");
+      }
+    }
+    return success();
   }
   Result<UniqueFd> make_from(MakeContext& /*context*/, const InotifyState& state) const override {
     UniqueFd fd(::inotify_init1(IN_CLOEXEC | (state.flags & O_NONBLOCK)));
@@ -149,12 +185,21 @@ class Inotify : public KindOf<InotifyState> {
         // Each tells that it is gone; the queue holds so many (fs.inotify.max_queued_events).
         drain(fd);
       }
-      const std::string path = from_image_path(context.shared, watch.path);
-      const int got = ::inotify_add_watch(fd, path.c_str(), watch.mask);
+      std::string path;
+      if (watch.path.empty()) {
+        BEAM_TRY_ASSIGN(const int object, context.object(watch.object));
+        path = "/proc/self/fd/" + std::to_string(object);
+      } else {
+        path = from_image_path(context.shared, watch.path);
+      }
+      const std::uint32_t follow = watch.path.empty() ? IN_DONT_FOLLOW : 0U;
+      const int got = ::inotify_add_watch(fd, path.c_str(), watch.mask & ~follow);
       if (got != watch.number) {
         return got < 0 ? Error::from_errno("watch " + path) : Error(EIO, "watch " + path + " under its number");
       }
-      context.shared.watched_paths.note(path, (watch.mask & IN_DONT_FOLLOW) == 0);
+      if (!watch.path.empty()) {
+        context.shared.watched_paths.note(path, (watch.mask & IN_DONT_FOLLOW) == 0);
+      }
     }
     return success();
   }

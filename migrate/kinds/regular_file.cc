@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "interpose/inode_search.h"
 #include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/object_kind.h"
@@ -70,22 +71,14 @@ Result<> list(int directory, Visit&& visit) {
   }
 }
 
-// Another name of a file whose own has been removed, beside it.
+// Another name of a file whose own has been removed: beside it, or below a directory that was above it.
 std::string other_name(const std::string& path, const struct stat& info) {
-  const std::string directory = path.substr(0, path.find_last_of('/') + 1);
-  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  std::string found;
-  if (fd) {
-    (void)list(fd.get(), [&](std::int64_t, const std::string& name) {
-      struct stat other {};
-      if (::fstatat(fd.get(), name.c_str(), &other, AT_SYMLINK_NOFOLLOW) == 0 && other.st_ino == info.st_ino &&
-          other.st_dev == info.st_dev) {
-        found = directory + name;
-      }
-      return found.empty();
-    });
-  }
-  return found;
+  const std::string found = interpose::find_inode_near(path, info.st_ino);
+  struct stat other {};
+  return !found.empty() && ::lstat(found.c_str(), &other) == 0 && other.st_ino == info.st_ino &&
+                 other.st_dev == info.st_dev
+             ? found
+             : "";
 }
 
 class RegularFile : public KindOf<RegularFileState> {
@@ -129,7 +122,7 @@ class RegularFile : public KindOf<RegularFileState> {
       state.path.resize(state.path.size() - kDeleted.size());
       state.path = other_name(state.path, file.info);
       if (state.path.empty()) {
-        return Error(kObstacle, "it has been removed, and its other name is in another directory");
+        return Error(kObstacle, "it has been removed, and its other name is not found near by");
       }
     }
     if (S_ISDIR(file.info.st_mode) && state.offset != 0 && (file.flags & O_PATH) == 0) {
@@ -174,6 +167,9 @@ class RegularFile : public KindOf<RegularFileState> {
         return Error(ESTALE, path + ": is another kind of file now");
       }
       fd.reset(::open(path.c_str(), flags));
+      if (!fd && errno == EACCES && S_ISREG(there.st_mode) && there.st_uid == ::geteuid()) {
+        fd = open_against_mode(path, flags, there.st_mode);
+      }
     }
     if (!fd) {
       return Error::from_errno("open " + path);
@@ -205,6 +201,18 @@ class RegularFile : public KindOf<RegularFileState> {
   }
 
  private:
+  // It was opened before its owner took its permissions away.
+  static UniqueFd open_against_mode(const std::string& path, int flags, mode_t mode) {
+    UniqueFd fd;
+    if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) == 0) {
+      fd.reset(::open(path.c_str(), flags));
+      const int error = errno;
+      ::chmod(path.c_str(), mode & 07777);
+      errno = error;
+    }
+    return fd;
+  }
+
   static bool leads_to(const std::string& path, const struct stat& info) {
     struct stat found {};
     return ::lstat(path.c_str(), &found) == 0 && found.st_ino == info.st_ino && found.st_dev == info.st_dev;

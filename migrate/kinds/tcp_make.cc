@@ -161,9 +161,21 @@ Result<> make_ended(MadeTcp& made, const TcpSocketState& state, UniqueFd& own, U
   }
   BEAM_TRY_ASSIGN(const UniqueFd listener, listen_at(somewhere));
   connection.peer_address = inet_own_address(listener.get());
-  BEAM_TRY_ASSIGN(own, new_socket(state.family));
-  BEAM_TRY(bind_client(own.get(), connection.own_address));
-  if (::connect(own.get(), raw(connection.peer_address), raw_size(connection.peer_address)) != 0) {
+  const auto connect_from = [&](const InetAddress& from) -> Result<int> {
+    BEAM_TRY_ASSIGN(own, new_socket(state.family));
+    BEAM_TRY(bind_client(own.get(), from));
+    return ::connect(own.get(), raw(connection.peer_address), raw_size(connection.peer_address)) == 0 ? 0 : errno;
+  };
+  BEAM_TRY_ASSIGN(int error, connect_from(connection.own_address));
+  if (error == EADDRNOTAVAIL || error == EADDRINUSE) {
+    // The connection that it was is still in TIME_WAIT and has the port, which nobody can take from it. Of an ended
+    // connection the port is but a name that getsockname(2) tells.
+    BEAM_LOG_WARN(kMigrate, "an ended TCP connection of {} comes back with another port", to_text(connection.own_address));
+    set_port(connection.own_address, 0);
+    BEAM_TRY_ASSIGN(error, connect_from(connection.own_address));
+  }
+  if (error != 0) {
+    errno = error;
     return Error::from_errno("connect " + to_text(connection.own_address) + " to " + to_text(connection.peer_address));
   }
   BEAM_TRY_ASSIGN(other, accept_from(listener.get(), own.get()));

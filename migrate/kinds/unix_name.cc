@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
+#include "interpose/inode_search.h"
 #include "migrate/kinds/unix_socket.h"
 #include "migrate/stand_in.h"
 
@@ -106,6 +108,31 @@ Result<UniqueFd> bind_unlinked(int fd, const UnixName& name, int directory, cons
   return file;
 }
 
+// Of a relative name whose process has gone elsewhere since: its file is looked for around the directories where the
+// processes are now.
+void find_directory(const interpose::Shared& shared, const std::string& path, std::uint64_t file, mode_t& mode,
+                    UnixName& name) {
+  std::set<std::string> seen;
+  for (const auto& [host, process] : shared.tasks.processes()) {
+    std::error_code fault;
+    const std::string cwd = std::filesystem::read_symlink("/proc/" + std::to_string(host.value()) + "/cwd", fault);
+    if (fault || !seen.insert(cwd).second) {
+      continue;
+    }
+    const std::filesystem::path found = interpose::find_inode_near(cwd + "/.", file);
+    // As many levels up as the name has; whether it leads there from then on is looked at.
+    std::filesystem::path directory = found;
+    for (const auto& part : std::filesystem::path(path).lexically_normal()) {
+      directory = part == ".." ? directory : directory.parent_path();
+    }
+    if (!found.empty() && is_socket_file(AT_FDCWD, directory / path, file, mode)) {
+      name.directory = directory;
+      name.unlinked = false;
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 std::string to_text(const UnixName& name) {
@@ -152,6 +179,9 @@ UnixName unix_name(const interpose::Shared& shared, int fd, bool of_peer, std::u
         name.unlinked = false;
         break;
       }
+    }
+    if (name.unlinked && file != 0) {
+      find_directory(shared, path, file, mode, name);
     }
   }
   name.mode = mode;
