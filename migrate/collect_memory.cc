@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "interpose/agent/layout.h"
 #include "migrate/collector.h"
 #include "migrate/image_path.h"
@@ -21,6 +22,7 @@ namespace beam::migrate {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kWorthATwin = 4 << 20;  // bytes to copy that take as long as a fork
 
 struct Advice {
   const char* flag;  // in VmFlags
@@ -187,16 +189,21 @@ Result<> Collector::memory_layout(Remote& remote, MemoryLayout& layout) {
 }
 
 // One page file for all address spaces: each file costs a flush to the disk.
-Result<> Collector::private_pages(HostPid tid, std::size_t index, ImageFileWriter& out) {
+Result<> Collector::private_pages(const interpose::Task& task, std::size_t index, ImageFileWriter& out) {
   AddressSpaceState& space = state_.address_spaces[index];
-  BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(tid));
+  BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(task.tid));
+  struct Found {
+    const Mapping* mapping;
+    AddressRange range;
+  };
+  std::vector<Found> found;
+  std::uint64_t total = 0;
   for (const Mapping& mapping : space.mappings) {
     if (mapping.shared) {
       continue;
     }
     if (whole_mappings_.contains({index, mapping.start})) {
-      space.pages.push_back({mapping.start, mapping.end - mapping.start, out.size()});
-      BEAM_TRY(reader.copy(mapping.start, mapping.end, (mapping.protection & PROT_READ) != 0, out));
+      found.push_back({&mapping, {mapping.start, mapping.end}});
       continue;
     }
     std::vector<AddressRange> guards;
@@ -204,12 +211,82 @@ Result<> Collector::private_pages(HostPid tid, std::size_t index, ImageFileWrite
     for (const auto& [start, end] : guards) {
       space.guards.push_back({start, end - start});
     }
-    for (const auto& [start, end] : regions) {
-      space.pages.push_back({start, end - start, out.size()});
-      BEAM_TRY(reader.copy(start, end, (mapping.protection & PROT_READ) != 0, out));
+    for (const auto& range : regions) {
+      found.push_back({&mapping, range});
+      total += range.second - range.first;
+    }
+  }
+  std::optional<LaterPages> later;
+  if (!context_.ends && total >= kWorthATwin) {
+    BEAM_TRY_ASSIGN(auto twin, twin_of(task, space));
+    if (twin) {
+      later = LaterPages{std::move(*twin), index, {}};
+    }
+  }
+  for (const auto& [mapping, range] : found) {
+    const bool readable = (mapping->protection & PROT_READ) != 0;
+    const bool copied_by_fork =
+        !whole_mappings_.contains({index, mapping->start}) &&
+        std::none_of(mapping->advice.begin(), mapping->advice.end(),
+                     [](std::int32_t advice) { return advice == MADV_DONTFORK || advice == MADV_WIPEONFORK; });
+    space.pages.push_back({range.first, range.second - range.first, out.size()});
+    if (later && copied_by_fork) {
+      later->runs.push_back({space.pages.size() - 1, readable});
+    } else {
+      BEAM_TRY(reader.copy(range.first, range.second, readable, out));
+    }
+  }
+  if (later) {
+    later_.push_back(std::move(*later));
+  }
+  return success();
+}
+
+// Nothing where the copy has to be made at once: a thread that is stopped by a signal is not to be moved.
+Result<std::optional<Twin>> Collector::twin_of(const interpose::Task& task, const AddressSpaceState& /*space*/) {
+  if (task.held_stop_signal != 0 || task.vfork_child != VirtualPid()) {
+    return std::optional<Twin>();
+  }
+  // The kernel gives orphans to the nearest subreaper, which is to be the supervisor.
+  BEAM_TRY(set_subreapers(false));
+  auto twin = Twin::make(task);
+  BEAM_TRY(set_subreapers(true));
+  if (!twin.ok()) {
+    BEAM_LOG_INFO(kMigrate, "the sandbox stops for longer: {}", twin.error().message());
+    return std::optional<Twin>();
+  }
+  return std::optional<Twin>(std::move(*twin));
+}
+
+Result<> Collector::set_subreapers(bool on) {
+  for (const ProcessState& process : state_.processes) {
+    if (!process.subreaper || process.wait_status) {
+      continue;
+    }
+    for (const LiveProcess& live : live_processes()) {
+      if (live.process->vpid == VirtualPid(process.vpid)) {
+        Remote remote(*live.tasks.front());
+        BEAM_TRY(remote.call("set the subreaper attribute", SYS_prctl, PR_SET_CHILD_SUBREAPER, on ? 1 : 0));
+      }
     }
   }
   return success();
+}
+
+Result<> finish_later(Collector::Later& later, ImageWriter& image) {
+  for (Collector::LaterPages& pages : later.pages) {
+    BEAM_TRY_ASSIGN(auto reader, MemoryReader::open(pages.twin.host()));
+    for (const auto& run : pages.runs) {
+      PageRun& to = later.state.address_spaces[pages.space].pages[run.index];
+      to.offset = later.page_file->size();
+      BEAM_TRY(reader.copy(to.address, to.address + to.size, run.readable, *later.page_file));
+    }
+  }
+  if (later.page_file) {
+    BEAM_TRY(image.add(std::move(*later.page_file)));
+    later.page_file.reset();
+  }
+  return image.write_objects(later.state);
 }
 
 }  // namespace beam::migrate

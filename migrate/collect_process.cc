@@ -150,9 +150,13 @@ Result<> Collector::contents() {
   BEAM_TRY_ASSIGN(auto pages, image_->file(kPages));
   for (std::size_t i = 0; i < space_users_.size(); ++i) {
     state_.address_spaces[i].page_file = kPages;
-    BEAM_TRY(private_pages(space_users_[i], i, pages));
+    BEAM_TRY(private_pages(*space_users_[i], i, pages));
   }
-  BEAM_TRY(image_->add(std::move(pages)));
+  if (later_.empty()) {
+    BEAM_TRY(image_->add(std::move(pages)));
+  } else {
+    page_file_.emplace(std::move(pages));
+  }
   BEAM_TRY(inode_contents());
   return sysv();
 }
@@ -257,7 +261,7 @@ Result<> Collector::live(const LiveProcess& live) {
     AddressSpaceState contents;
     BEAM_TRY(address_space(remote, process.vpid, contents));
     state_.address_spaces.push_back(std::move(contents));
-    space_users_.push_back(tid);
+    space_users_.push_back(&first);
   }
   state.address_space = space->second;
 

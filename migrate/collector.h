@@ -21,6 +21,7 @@
 #include "migrate/proc_reader.h"
 #include "migrate/remote.h"
 #include "migrate/state.h"
+#include "migrate/twin.h"
 
 namespace beam::migrate {
 
@@ -37,6 +38,23 @@ class Collector {
   void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
   // The sandbox runs on after the freeze.
   void keep_running() { context_.ends = false; }
+  // What is left to be copied into the image while the sandbox runs on: the private memory of large processes.
+  struct LaterPages {
+    Twin twin;
+    std::size_t space = 0;  // in SandboxState.address_spaces
+    struct Run {
+      std::size_t index = 0;  // of its pages
+      bool readable = false;
+    };
+    std::vector<Run> runs;
+  };
+  struct Later {
+    SandboxState state;
+    std::vector<LaterPages> pages;
+    std::optional<ImageFileWriter> page_file;
+  };
+  // After run() and carry_files(). To be ended on the event thread; finish_later() may be called on any.
+  [[nodiscard]] Later take_later() && { return {std::move(state_), std::move(later_), std::move(page_file_)}; }
   Result<> run();
   // After run(): copies files that are executed or mapped into the image, all or those in the list.
   Result<> carry_files(bool all, const std::vector<std::string>& some);
@@ -95,7 +113,9 @@ class Collector {
   // False when the range is refused.
   Result<bool> mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping);
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
-  Result<> private_pages(HostPid tid, std::size_t index, ImageFileWriter& out);
+  Result<> private_pages(const interpose::Task& task, std::size_t index, ImageFileWriter& out);
+  Result<std::optional<Twin>> twin_of(const interpose::Task& task, const AddressSpaceState& space);
+  Result<> set_subreapers(bool on);
 
   // collect_inodes.cc
   using InodeKey = std::pair<std::uint64_t, std::uint64_t>;  // device and inode
@@ -134,7 +154,7 @@ class Collector {
   std::vector<KeptInode> inodes_;                                   // of each of state_.shared_memory
   std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
   std::set<std::int32_t> continued_;                                // whose parents are still to be told
-  std::vector<HostPid> space_users_;                                // a task in each of state_.address_spaces
+  std::vector<const interpose::Task*> space_users_;                                // a task in each of state_.address_spaces
   std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
   // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.
   struct TableOrder {
@@ -152,6 +172,11 @@ class Collector {
     std::string oom_score_adjustment;
   };
   OwnAttributes own_;
+  std::vector<LaterPages> later_;
+  std::optional<ImageFileWriter> page_file_;  // when something is left for later
 };
+
+// Copies what was left for later, and completes the image but for its manifest.
+[[nodiscard]] Result<> finish_later(Collector::Later& later, ImageWriter& image);
 
 }  // namespace beam::migrate

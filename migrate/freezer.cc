@@ -41,8 +41,22 @@ Error refusal(const std::vector<Obstacle>& obstacles) {
   return {kObstacle, std::move(text)};
 }
 
-Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options) {
-  BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory, options.compress));
+// What a snapshot still has to do while the sandbox runs on.
+struct Snapshot {
+  std::string sandbox;
+  Collector::Later later;
+};
+
+FreezeReport report_of(const SandboxState& state, std::uint64_t bytes) {
+  FreezeReport report{bytes, state.processes.size(), 0};
+  for (const auto& process : state.processes) {
+    report.threads += process.threads.size();
+  }
+  return report;
+}
+
+Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options, ImageWriter& image,
+                                            std::optional<Snapshot>& snapshot) {
   BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
   if (fault_point("freeze.quiesced")) {
     return Error(EIO, "freeze: fault point");
@@ -70,35 +84,55 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }
+  if (options.keep_running) {
+    snapshot.emplace(Snapshot{std::move(sandbox), std::move(collector).take_later()});
+    quiesced->resume();
+    return FreezeReport{};
+  }
   BEAM_TRY(image.write_objects(collector.state()));
   if (fault_point("freeze.written")) {
     return Error(EIO, "freeze: fault point");
   }
   BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(std::move(sandbox))));
-  FreezeReport report{bytes, collector.state().processes.size(), 0};
-  for (const auto& process : collector.state().processes) {
-    report.threads += process.threads.size();
-  }
+  const FreezeReport report = report_of(collector.state(), bytes);
   if (options.on_durable) {
     options.on_durable();
   }
   if (fault_point("freeze.durable")) {
     BEAM_LOG_WARN(kMigrate, "freeze: fault point after the image is durable");
   }
-  if (options.keep_running) {
-    quiesced->resume();
-  } else {
-    collector.before_end();
-    quiesced->end();
-  }
+  collector.before_end();
+  quiesced->end();
   return report;
+}
+
+// Memory from the twins, and all that takes the disk's time.
+Result<FreezeReport> complete(Snapshot& snapshot, ImageWriter& image) {
+  BEAM_TRY(finish_later(snapshot.later, image));
+  if (fault_point("freeze.written")) {
+    return Error(EIO, "freeze: fault point");
+  }
+  BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(std::move(snapshot.sandbox))));
+  return report_of(snapshot.later.state, bytes);
 }
 
 }  // namespace
 
 Result<FreezeReport> freeze(Engine& engine, const FreezeOptions& options) {
+  BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory, options.compress));
+  if (options.keep_running) {
+    image.flush_later();
+  }
+  std::optional<Snapshot> snapshot;
   std::optional<Result<FreezeReport>> result;
-  engine.on_event_thread([&](Tracer& tracer) { result = freeze_on_event_thread(tracer, options); });
+  engine.on_event_thread(
+      [&](Tracer& tracer) { result = freeze_on_event_thread(tracer, options, image, snapshot); });
+  if (snapshot && result->ok()) {
+    result = complete(*snapshot, image);
+  }
+  if (snapshot) {
+    engine.on_event_thread([&](Tracer&) { snapshot->later.pages.clear(); });  // the twins
+  }
   return std::move(*result);
 }
 

@@ -209,6 +209,10 @@ Result<ImageFileWriter> ImageWriter::file(const std::string& name) {
 }
 
 Result<> ImageWriter::add(ImageFileWriter&& file) {
+  if (flush_later_) {
+    unflushed_.push_back(std::move(file));
+    return success();
+  }
   BEAM_TRY_ASSIGN(auto entry, file.finish());
   files_.push_back(std::move(entry));
   return success();
@@ -222,6 +226,10 @@ Result<> ImageWriter::write_objects(const SandboxState& state) {
 }
 
 Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
+  flush_later_ = false;
+  for (ImageFileWriter& file : std::exchange(unflushed_, {})) {
+    BEAM_TRY(add(std::move(file)));
+  }
   manifest.files = files_;
   const std::string bytes = encode_manifest(manifest);
   BEAM_TRY_ASSIGN(auto out, file(kManifestName));

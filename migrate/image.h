@@ -96,6 +96,8 @@ class ImageWriter {
 
   Result<ImageFileWriter> file(const std::string& name);
   Result<> add(ImageFileWriter&& file);
+  // From now on files are flushed to the disk by commit(), not by add().
+  void flush_later() { flush_later_ = true; }
   Result<> write_objects(const SandboxState& state);
   // Completes `manifest` with the files, and makes the image appear. Its size.
   Result<std::uint64_t> commit(Manifest manifest);
@@ -107,6 +109,8 @@ class ImageWriter {
   UniqueFd partial_fd_;  // locked (flock(2)) while it is written
   bool compress_ = false;
   std::vector<ImageFile> files_;
+  bool flush_later_ = false;
+  std::vector<ImageFileWriter> unflushed_;
 };
 
 class Image {
