@@ -80,6 +80,7 @@ class ImageFileWriter {
   std::string name_;
   std::uint64_t size_ = 0;
   std::uint64_t stored_ = 0;
+  std::uint64_t flushing_ = 0;  // up to there the kernel has been asked to write
   std::unique_ptr<XXH3_state_t, FreeState> hash_;
   std::unique_ptr<ZSTD_CCtx, FreeCompressor> compressor_;
   std::vector<char> buffer_;
