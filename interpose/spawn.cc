@@ -357,7 +357,7 @@ Result<Task*> Tracer::spawn_held(const SpawnRequest& request, VirtualPid vpid) {
   if (map_agent_at_exec(tracee, *task.process->space, shared_.clock_offsets, false) != AgentMapping::kMapped) {
     return Error(ESRCH, "map the agent into " + request.path);
   }
-  task.no_new_privs = true;  // an image does not say; a program that has set it relies on it
+  task.no_new_privs = true;  // unless the image says otherwise
   hold(task, std::move(tracee), 0);
   return &task;
 }

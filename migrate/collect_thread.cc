@@ -79,6 +79,7 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   if (batch.result(failure) == PR_MCE_KILL_EARLY || batch.result(failure) == PR_MCE_KILL_LATE) {
     state.attributes.memory_failure = static_cast<std::int32_t>(batch.result(failure));
   }
+  state.attributes.no_new_privs = task.no_new_privs ? 1 : 0;
   state.name = batch.get<std::array<char, 16>>(name).data();
   state.clear_tid_address = batch.get<std::uint64_t>(tid_address);
   const auto stack = batch.get<stack_t>(stack_place);

@@ -87,6 +87,9 @@ Result<> Restorer::set_attributes(Remote& remote, const ThreadAttributes& attrib
   if (attributes.io_priority && ::syscall(SYS_ioprio_set, kIoPriorityOfProcess, tid, *attributes.io_priority) != 0) {
     return Error::from_errno("set the I/O priority of thread " + std::to_string(task.vtid.value()));
   }
+  if (attributes.no_new_privs) {
+    task.no_new_privs = *attributes.no_new_privs != 0;
+  }
   return install_filters(remote, task, attributes);
 }
 

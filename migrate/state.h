@@ -188,10 +188,13 @@ struct ThreadAttributes {
   std::vector<std::uint32_t> filters;
   bool strict = false;  // the last of them stands for SECCOMP_MODE_STRICT
   std::optional<std::int32_t> memory_failure;  // PR_MCE_KILL
+  // PR_SET_NO_NEW_PRIVS as the program sees it, 0 or 1; older images do not say, and mean 1.
+  std::optional<std::int32_t> no_new_privs;
 };
+BEAM_STATE_SINCE(ThreadAttributes, no_new_privs, 3)
 BEAM_STATE_SINCE(ThreadAttributes, memory_failure, 2)
-BEAM_STATE(ThreadAttributes, 2, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
-           credentials, filters, strict, memory_failure)
+BEAM_STATE(ThreadAttributes, 3, scheduling, affinity, io_priority, timer_slack_ns, time_stamp_counter, secure_bits,
+           credentials, filters, strict, memory_failure, no_new_privs)
 
 // A system call that the freeze interrupted, and that is issued again.
 struct InterruptedCall {
