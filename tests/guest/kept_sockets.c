@@ -1,3 +1,4 @@
+#include <sys/random.h>
 // Sockets in states that few programs bring them to, across a freeze: options of every level, names that are gone,
 // relative or chosen by the kernel, halves that are shut, datagrams to oneself, protocols that are rare, descriptors of
 // every kind in flight, connections in each state of their end.
@@ -9,6 +10,21 @@
 #include "case.h"
 #include "inet.h"
 #include "sock.h"
+
+// Abstract names are everybody's on the machine, and so are those of the same guest that runs beside this one.
+static const char* own_name(const char* prefix) {
+  static char names[4][64];
+  static int count = 0;
+  for (int i = 0; i < count; ++i) {
+    if (strncmp(names[i], prefix, strlen(prefix)) == 0) {
+      return names[i];
+    }
+  }
+  unsigned long long unique;
+  CHECK_EQ(getrandom(&unique, sizeof unique, 0), sizeof unique);
+  snprintf(names[count], sizeof names[count], "%s-%llx", prefix, unique);
+  return names[count++];
+}
 
 static int listening(int family, struct sockaddr_storage* name, socklen_t* size) {
   int fd = SYS(socket(family, SOCK_STREAM, 0));
@@ -188,7 +204,7 @@ static void unix_names(void) {
   SYS(chdir("socket-directory"));
   int relative = un_bound(SOCK_DGRAM, "./relative");
   SYS(chdir(".."));
-  int abstract = un_bound(SOCK_SEQPACKET, "@kept-abstract");
+  int abstract = un_bound(SOCK_SEQPACKET, own_name("@kept-abstract"));
   SYS(listen(abstract, 1));
   struct sockaddr_un name = {.sun_family = AF_UNIX};
   int automatic = SYS(socket(AF_UNIX, SOCK_DGRAM, 0));
@@ -207,7 +223,7 @@ static void unix_names(void) {
   int sender = un_client(SOCK_DGRAM, "socket-directory/relative");
   put(sender, "found");
   take(relative, "found");
-  un_client(SOCK_SEQPACKET, "@kept-abstract");
+  un_client(SOCK_SEQPACKET, own_name("@kept-abstract"));
   struct sockaddr_un after;
   SYS(getsockname(automatic, (struct sockaddr*)&after, &after_size));
   CHECK_EQ(after_size, size);
@@ -240,8 +256,8 @@ static void unix_replaced(void) {
 }
 
 static void unix_to_oneself(void) {
-  int fd = un_bound(SOCK_DGRAM, "@kept-self");
-  SYS(un_connect(fd, "@kept-self"));
+  int fd = un_bound(SOCK_DGRAM, own_name("@kept-self"));
+  SYS(un_connect(fd, own_name("@kept-self")));
   put(fd, "one");
   put(fd, "two");
   int stream[2];
@@ -260,7 +276,7 @@ static void unix_to_oneself(void) {
   take_end(stream[0]);
   signal(SIGPIPE, SIG_IGN);
   CHECK_ERRNO(send(none[1], "x", 1, 0), EPIPE);
-  un_check_peer(fd, "@kept-self");
+  un_check_peer(fd, own_name("@kept-self"));
 }
 
 static void unix_modes(void) {
@@ -471,8 +487,8 @@ static void urgent_unix(void) {
 }
 
 static void full_datagrams(void) {
-  int server = un_bound(SOCK_DGRAM, "@kept-full"), client = SYS(socket(AF_UNIX, SOCK_DGRAM, 0));
-  SYS(un_connect(client, "@kept-full"));
+  int server = un_bound(SOCK_DGRAM, own_name("@kept-full")), client = SYS(socket(AF_UNIX, SOCK_DGRAM, 0));
+  SYS(un_connect(client, own_name("@kept-full")));
   int count = 0;
   while (send(client, &count, sizeof count, MSG_DONTWAIT) == sizeof count) {
     ++count;
