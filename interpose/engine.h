@@ -22,6 +22,10 @@
 #include "base/result.h"
 #include "rootfs/view_options.h"
 
+namespace beam::ns {
+class NetworkSpace;
+}
+
 namespace beam::interpose {
 
 class Tracer;
@@ -43,6 +47,9 @@ class Observer {
 struct EngineOptions {
   // The mount view; none: paths are the workstation's.
   std::optional<rootfs::ViewOptions> view;
+  // The network; null: the workstation's.
+  std::shared_ptr<ns::NetworkSpace> network;
+  bool outside = true;    // with a network of its own: whether what is outside can be reached
   std::string host_name;  // what uname(2) shows; empty: the workstation's own
   int trace_fd = -1;      // where --trace lines go; not owned; -1: no trace
   // Where the private directory of /proc's listings is made; empty: $XDG_RUNTIME_DIR, /dev/shm or /tmp.

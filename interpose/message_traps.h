@@ -15,6 +15,7 @@
 
 #include <vector>
 
+#include "interpose/call.h"
 #include "interpose/task.h"
 
 namespace beam::interpose {
@@ -23,6 +24,10 @@ class Tracer;
 
 inline constexpr unsigned kTrapSends = 1;
 inline constexpr unsigned kTrapReceives = 2;
+
+// For the escalated part of a call that needs them: its process gets what it lacks of `traps`, and the program then
+// makes the call again.
+[[nodiscard]] Rewrite again_with_traps(RewriteCall& call, unsigned traps);
 
 // A filter that traps those calls, and is to be stacked upon Beam's own.
 [[nodiscard]] std::vector<sock_filter> message_filter(unsigned traps);

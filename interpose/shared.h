@@ -14,6 +14,7 @@
 #include "interpose/task.h"
 #include "interpose/trace.h"
 #include "interpose/watched_paths.h"
+#include "ns/network_space.h"
 #include "ns/pid_space.h"
 
 namespace beam::rootfs {

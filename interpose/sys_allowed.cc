@@ -115,12 +115,7 @@ const ListRegistration kPaths{
 };
 
 const ListRegistration kSockets{
-    ALLOW(accept),
-    ALLOW(accept4),
-    ALLOW(listen),
     ALLOW(shutdown),
-    ALLOW(sendto),
-    ALLOW(recvfrom),
     // Those that are trapped where it is needed (message_traps.h).
     ALLOW(sendmsg),
     ALLOW(sendmmsg),

@@ -1,5 +1,6 @@
 // Process ids that go over sockets (unix(7)): SO_PEERCRED, and SCM_CREDENTIALS in messages. Which messages are looked
 // at is said in message_traps.h; what goes without control data passes even then.
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +14,9 @@
 #include <vector>
 
 #include "interpose/agent/layout.h"
+#include "interpose/inet_socket.h"
+#include "interpose/make_again.h"
+#include "interpose/message_names.h"
 #include "interpose/message_traps.h"
 #include "interpose/shared.h"
 #include "interpose/stacked_filter.h"
@@ -45,13 +49,36 @@ Rewrite with_traps(const RewriteCall& call, unsigned traps) {
   return Rewrite::until_exit(std::move(progress));
 }
 
+struct StackTrapsFirst : StackTraps {
+  void at_exit(ExitCall& call) override {
+    StackTraps::at_exit(call);
+    call.task().process->message_traps |= traps;  // or it would be tried for ever
+    make_again(call, number);
+  }
+};
+
+}  // namespace
+
+Rewrite again_with_traps(RewriteCall& call, unsigned traps) {
+  auto progress = std::make_unique<StackTrapsFirst>();
+  progress->traps = traps;
+  skip_to_exit(call);
+  return Rewrite::until_exit(std::move(progress));
+}
+
+namespace {
+
 Answer made_socket(const AnswerCall& call) {
   return (call.caller.process->message_traps.load() & kTrapSends) != 0 ? Answer::pass() : Answer::escalate();
 }
 
-BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}}), int family, int type, int protocol) {
-  (void)family, (void)type, (void)protocol;
-  return made_socket(call);
+constexpr std::uint64_t kTypeMask = 0xf;  // SOCK_TYPE_MASK of the kernel, less SOCK_CLOEXEC and SOCK_NONBLOCK
+
+BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}, {is(0, AF_INET), is(1, SOCK_DGRAM, kTypeMask)}, {is(0, AF_INET6), is(1, SOCK_DGRAM, kTypeMask)}}),
+                  int family, int type, int protocol) {
+  (void)type, (void)protocol;
+  // Datagrams are sent to names of the network view too (datagrams.h).
+  return family != AF_UNIX && call.shared.options.network == nullptr ? Answer::pass() : made_socket(call);
 }
 BEAM_ESCALATED(socket, int, int, int) {
   return with_traps(call, kTrapSends);
@@ -68,16 +95,8 @@ BEAM_ESCALATED(socketpair, int, int, int, RemotePtr<int>) {
 
 // The program makes its call again, once the event thread has done what was posted meanwhile.
 struct MakeAgain : CallInProgress {
-  long call_number = -1;
   void at_exit(ExitCall& call) override {
-    user_regs_struct* regs = call.tracee().regs();
-    if (regs != nullptr) {
-      constexpr std::uint64_t kSyscallInstruction = 2;  // bytes
-      regs->rip -= kSyscallInstruction;
-      regs->rax = static_cast<std::uint64_t>(call_number);
-      regs->orig_rax = ~0ULL;
-      call.tracee().set_regs_changed();
-    }
+    make_again(call, number);
     call.tracer().post([](Tracer& tracer) { trap_all_receives(tracer); });
   }
 };
@@ -94,16 +113,8 @@ BEAM_ESCALATED(setsockopt, GuestFd, int, int, RemotePtr<void>, std::uint64_t) {
   if ((call.shared().message_traps.load() & kTrapReceives) != 0) {
     return with_traps(call, kBoth);
   }
-  user_regs_struct* regs = call.tracee().regs();
-  if (regs == nullptr) {
-    return Rewrite::pass();
-  }
-  auto progress = std::make_unique<MakeAgain>();
-  progress->call_number = SYS_setsockopt;
-  regs->orig_rax = ~0ULL;
-  call.tracee().set_regs_changed();
-  call.task().escalated.store(-1, std::memory_order_release);
-  return Rewrite::until_exit(std::move(progress));
+  skip_to_exit(call);
+  return Rewrite::until_exit(std::make_unique<MakeAgain>());
 }
 
 // --- control data ---
@@ -195,6 +206,9 @@ std::optional<ControlBuffer> control_buffer(const GuestMemory& memory, std::uint
 
 BEAM_ESCALATED(recvmsg, GuestFd fd, RemotePtr<msghdr> message, int flags) {
   (void)flags;
+  if (auto named = receive_named(call, fd, message.address())) {
+    return std::move(*named);
+  }
   const auto buffer = control_buffer(call.memory(), message.address());
   if (!buffer || buffer->size == 0 || !carries_credentials(call, fd.value())) {
     return Rewrite::pass();
@@ -207,6 +221,9 @@ BEAM_ESCALATED(recvmsg, GuestFd fd, RemotePtr<msghdr> message, int flags) {
 BEAM_ESCALATED(recvmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count, int flags,
                RemotePtr<timespec> timeout) {
   (void)flags, (void)timeout;
+  if (auto named = receive_many_named(call, fd, messages.address(), count)) {
+    return std::move(*named);
+  }
   if (!carries_credentials(call, fd.value())) {
     return Rewrite::pass();
   }
@@ -271,7 +288,9 @@ struct SendOne : CallInProgress {
 };
 
 BEAM_ESCALATED(sendmsg, GuestFd fd, RemotePtr<msghdr> address, int flags) {
-  (void)fd, (void)flags;
+  if (auto named = send_named(call, fd, address.address(), flags)) {
+    return std::move(*named);
+  }
   SentMessage message = read_message(call.shared().pids, call.memory(), address.address());
   if (!message.credentials) {
     return Rewrite::pass();
@@ -349,6 +368,9 @@ struct SendMany : CallInProgress {
 };
 
 BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count, int flags) {
+  if (auto named = send_many_named(call, fd, messages.address(), count, flags)) {
+    return std::move(*named);
+  }
   count = std::min<unsigned>(count, kMostMessages);
   std::vector<std::byte> first;
   std::size_t room = 0;
@@ -397,9 +419,36 @@ BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
 
 // --- credentials of a connection's peer ---
 
-BEAM_SYSCALL_WHEN(getsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PEERCRED)}}), GuestFd fd,
-                  int level, int option, RemotePtr<void> value, RemotePtr<socklen_t> length) {
-  (void)level, (void)option;
+// IPV6_V6ONLY, which the network view keeps for the program (inet_calls.h).
+Answer show_v6_only(const AnswerCall& call, GuestFd fd, RemotePtr<void> value, RemotePtr<socklen_t> length) {
+  const ns::NetworkSpace* network = call.shared.options.network.get();
+  int error = 0;
+  const InetSocket socket = network != nullptr ? open_socket(call, fd, error) : InetSocket();
+  if (network == nullptr || error != 0 || socket.family != AF_INET6 || !network->v6_only(socket.cookie())) {
+    return Answer::pass();
+  }
+  int size = 0;
+  const int on = 1;
+  if (call.memory().read(length.address(), &size, sizeof size) != 0) {
+    return Answer::error(EFAULT);
+  }
+  if (size < 0) {
+    return Answer::error(EINVAL);
+  }
+  size = std::min(size, static_cast<int>(sizeof on));
+  return Answer::error(call.memory().write(value.address(), &on, static_cast<std::size_t>(size)) != 0 ||
+                               call.memory().write(length.address(), &size, sizeof size) != 0
+                           ? EFAULT
+                           : 0);
+}
+
+BEAM_SYSCALL_WHEN(getsockopt, Strategy::kAnswer,
+                  (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PEERCRED)}, {is(1, IPPROTO_IPV6), is(2, IPV6_V6ONLY)}}),
+                  GuestFd fd, int level, int option, RemotePtr<void> value, RemotePtr<socklen_t> length) {
+  (void)option;
+  if (level == IPPROTO_IPV6) {
+    return show_v6_only(call, fd, value, length);
+  }
   int error = 0;
   const UniqueFd copy = call.descriptor(fd, error);
   if (!copy) {

@@ -18,6 +18,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "migrate/network.h"
 #include "migrate/collector.h"
 #include "migrate/image_path.h"
 #include "migrate/kernel_structs.h"
@@ -90,6 +91,7 @@ Result<> Collector::run() {
   state_.clocks = {clock_ns(CLOCK_REALTIME), began_ns_ + shared.clock_offsets.monotonic_ns,
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};
   state_.host_name = shared.host_name();
+  state_.network = collect_network(shared.options.network.get());
   BEAM_TRY(read_own_attributes());
   state_.message_traps = shared.message_traps;
   for (const auto& [host, process] : shared.tasks.processes()) {

@@ -452,6 +452,23 @@ struct SessionTerminal {
 };
 BEAM_STATE(SessionTerminal, 1, session, foreground, console)
 
+// What the sandbox has bound (ns::Binding). Addresses: 16 bytes, IPv4 as IPv6-mapped.
+struct NetworkBindingState {
+  std::int32_t protocol = 0;
+  std::vector<std::uint8_t> address;
+  std::uint16_t port = 0;
+  bool v6_only = false;
+  std::vector<std::uint8_t> host_address;
+  std::uint16_t host_port = 0;
+};
+BEAM_STATE(NetworkBindingState, 1, protocol, address, port, v6_only, host_address, host_port)
+
+struct NetworkState {
+  std::uint32_t index = 0;  // what realised it (ns/host_addresses.h); addresses of sockets have it too. 0: the workstation's
+  std::vector<NetworkBindingState> bindings;
+};
+BEAM_STATE(NetworkState, 1, index, bindings)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -465,11 +482,13 @@ struct SandboxState {
   std::vector<FilterState> filters;
   SysvState sysv;
   std::uint32_t message_traps = 0;  // interpose/message_traps.h
+  NetworkState network;
 };
 BEAM_STATE_SINCE(SandboxState, filters, 2)
 BEAM_STATE_SINCE(SandboxState, sysv, 2)
 BEAM_STATE_SINCE(SandboxState, message_traps, 2)
-BEAM_STATE(SandboxState, 2, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
-           objects, terminals, filters, sysv, message_traps)
+BEAM_STATE_SINCE(SandboxState, network, 3)
+BEAM_STATE(SandboxState, 3, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
+           objects, terminals, filters, sysv, message_traps, network)
 
 }  // namespace beam::migrate

@@ -1,3 +1,4 @@
+#include "migrate/network.h"
 #include "migrate/thaw.h"
 
 #include <time.h>
@@ -40,7 +41,9 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
   if (fault_point("thaw.loaded")) {
     return Error(EIO, "thaw: fault point");
   }
+  const auto network = options.engine.network;
   BEAM_TRY_ASSIGN(auto engine, interpose::Engine::start(std::move(options.engine), observer));
+  BEAM_TRY(restore_network(network.get(), state.network));
   std::optional<Result<>> result;
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),

@@ -29,6 +29,8 @@ struct SandboxDescription {
   std::uint8_t terminal_mask = 0;  // bit n: COMMAND's descriptor n was its terminal
   // COMMAND's own first, if it has one; then those of processes that were executed later.
   std::vector<ConsoleState> consoles;
+  std::string network = "host";  // as `beam run --net` says it; of older images the workstation's
+  std::string address;
 };
 
 // kDamaged: the image doesn't say.
@@ -38,7 +40,9 @@ struct SandboxDescription {
 
 namespace beam::migrate {
 
-BEAM_STATE(runtime::SandboxDescription, 1, id, name, group, host_name, working_directory, command, environment, umask,
-           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles)
+BEAM_STATE_SINCE(runtime::SandboxDescription, network, 2)
+BEAM_STATE_SINCE(runtime::SandboxDescription, address, 2)
+BEAM_STATE(runtime::SandboxDescription, 2, id, name, group, host_name, working_directory, command, environment, umask,
+           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles, network, address)
 
 }  // namespace beam::migrate

@@ -56,6 +56,8 @@ Json record_to_json(const SandboxRecord& record) {
               {"group", record.group},
               {"workstation", record.workstation},
               {"host_name", record.host_name},
+              {"network", record.network},
+              {"address", record.address},
               {"working_directory", record.working_directory},
               {"command", record.command},
               {"created_ms", record.created_ms},
@@ -76,6 +78,8 @@ SandboxRecord record_from_json(const Json& json) {
   json.at("group").get_to(record.group);
   json.at("workstation").get_to(record.workstation);
   json.at("host_name").get_to(record.host_name);
+  record.network = json.value("network", std::string("host"));
+  record.address = json.value("address", std::string());
   json.at("working_directory").get_to(record.working_directory);
   json.at("command").get_to(record.command);
   json.at("created_ms").get_to(record.created_ms);

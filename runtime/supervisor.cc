@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "runtime/launch.h"
 #include "runtime/local_socket.h"
+#include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/session.h"
@@ -110,6 +111,7 @@ Result<> Supervisor::start(const std::shared_ptr<Session>& session) {
   BEAM_TRY_ASSIGN(config_.record.supervisor, ProcessIdentity::of(::getpid()));
   config_.record.created_ms = now_ms();
   config_.record.workstation = workstation_name();
+  BEAM_TRY_ASSIGN(network_, make_network(config_.record));
   BEAM_TRY(listen());
   BEAM_TRY(add_record());
   ::prctl(PR_SET_NAME, ("beam:" + config_.record.name).c_str());
@@ -208,6 +210,8 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
 
   interpose::EngineOptions options;
   options.host_name = record.host_name;
+  options.network = network_;
+  options.outside = record.network != kNetworkNone;
   options.trace_classes = config_.trace_classes;
   if (config_.trace) {
     if (!config_.trace_file) {

@@ -143,6 +143,7 @@ class Supervisor : public interpose::Observer {
   RunConfig config_;
   RecordStore store_;
   std::array<UniqueFd, 3> caller_streams_;
+  std::shared_ptr<ns::NetworkSpace> network_;  // null: the workstation's
   asio::io_context io_{1};
   asio::signal_set signals_{io_};
   std::unique_ptr<asio::posix::stream_descriptor> listener_;

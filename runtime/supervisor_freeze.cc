@@ -10,6 +10,7 @@
 #include "migrate/freeze.h"
 #include "migrate/thaw.h"
 #include "runtime/description.h"
+#include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/session.h"
 #include "runtime/supervisor.h"
@@ -138,6 +139,8 @@ Result<std::string> Supervisor::describe(const Consoles& consoles) {
   description.group = record.group;
   description.host_name = record.host_name;
   description.working_directory = record.working_directory;
+  description.network = record.network;
+  description.address = record.address;
   description.command = record.command;
   description.environment = config_.environment;
   description.umask = config_.umask;
@@ -284,6 +287,8 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.stdio = numbers(sources.streams);
   options.force = thaw.force;
   options.engine.host_name = config_.record.host_name;
+  options.engine.network = network_;
+  options.engine.outside = config_.record.network != kNetworkNone;
   BEAM_TRY_ASSIGN(engine_, migrate::thaw(image, std::move(options), *this));
   command_root_ = thaw.root;
   jobs_[command_root_] = Job{thaw.root, thaw.target, own, thaw.stopped, {}};

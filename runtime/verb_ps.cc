@@ -140,7 +140,7 @@ int verb_ps(const std::vector<std::string>& arguments) {
                         {"group", row.record->group},
                         {"state", row.state},
                         {"workstation", row.record->workstation},
-                        {"address", nullptr},
+                        {"address", row.record->address.empty() ? Json() : Json(row.record->address)},
                         {"pids", row.pids},
                         {"uptime_s", row.uptime_s},
                         {"memory_bytes", row.memory_bytes},

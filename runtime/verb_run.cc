@@ -9,6 +9,7 @@
 #include "runtime/file_io.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
+#include "runtime/network.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/supervisor.h"
 #include "runtime/verb.h"
@@ -27,6 +28,7 @@ struct RunOptions {
   std::vector<std::string> unset_env;
   std::string workdir;
   std::string hostname;
+  std::string network = kNetworkGroup;
   std::string trace;
   std::string trace_file;
   rootfs::MountOptions mounts;
@@ -47,6 +49,9 @@ void declare(CLI::App& app, RunOptions& options) {
   app.add_option("--unset-env", options.unset_env, "Remove a variable")->type_name("K")->allow_extra_args(false);
   app.add_option("--workdir", options.workdir, "Working directory (default: the caller's)")->type_name("DIR");
   app.add_option("--hostname", options.hostname, "Host name inside (default: the workstation's)")->type_name("H");
+  app.add_option("--net", options.network,
+                 "The network: of the GROUP, of the workstation (host), or none beyond the sandbox (none)")
+      ->type_name("MODE");
   const auto add_paths = [&app](const char* name, std::vector<std::string>& list, const char* text, const char* type) {
     app.add_option(name, list, text)->type_name(type)->allow_extra_args(false);
   };
@@ -126,6 +131,9 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   if (!valid_host_name(options.hostname)) {
     return Error(0, "'" + options.hostname + "': is no valid host name; use up to 64 letters, digits, '.' and '-'");
   }
+  if (!is_network_mode(options.network)) {
+    return Error(0, "--net '" + options.network + "': is no network; use group, host or none");
+  }
   for (const auto& entry : options.env) {
     if (entry.empty() || entry.front() == '=') {
       return Error(0, "--env '" + entry + "': has no variable name; use K=V");
@@ -135,6 +143,7 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   record.name = options.name;
   record.group = options.group;
   record.host_name = options.hostname;
+  record.network = options.network;
   record.command = std::move(command);
   record.detached = options.detach;
   record.remove_at_end = options.remove;

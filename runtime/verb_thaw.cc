@@ -39,6 +39,8 @@ RunConfig make_config(const ThawOptions& options, const std::string& image, cons
   record.host_name = description.host_name;
   record.working_directory = description.working_directory;
   record.command = description.command;
+  record.network = description.network;
+  record.address = description.address;
   record.detached = options.detach;
   record.terminal = description.terminal;
   record.remove_at_end = options.remove;

@@ -4,6 +4,7 @@
 // So what is under way is brought to the receiving end before anything is collected, and a thaw connects anew: from the
 // connecting end's own port to a socket that listens at the accepting end's, which is the sandbox's own where it still
 // has one. Then each queue is filled through the other end, and ends are closed as they were.
+#include "migrate/network.h"
 #include "migrate/kinds/tcp_socket.h"
 
 #include <fcntl.h>
@@ -166,6 +167,7 @@ class TcpSocket : public KindOf<TcpSocketState> {
     }
     TcpSocketState state;
     BEAM_TRY_ASSIGN(state.options, read_socket_options(fd));
+    collect_v6_only(context.shared.options.network.get(), fd, state.options);
     return state;
   }
 
@@ -235,16 +237,38 @@ class TcpSocket : public KindOf<TcpSocketState> {
   }
 
   Result<UniqueFd> make_from(MakeContext& context, const TcpSocketState& state) const override {
-    return make_tcp(context.parts.get<MadeTcp>(name(), 0), state);
+    ns::NetworkSpace* network = context.shared->options.network.get();
+    auto fd = make_tcp(context.parts.get<MadeTcp>(name(), 0), carried_over(network, state));
+    if (fd.ok()) {
+      restore_v6_only(network, fd->get(), state.options);
+    }
+    return fd;
   }
   Result<> link_from(LinkContext& context, const TcpSocketState& state, int fd) const override {
-    return link_tcp(context.made.parts.get<MadeTcp>(name(), 0), state, fd);
+    return link_tcp(context.made.parts.get<MadeTcp>(name(), 0),
+                    carried_over(context.shared.options.network.get(), state), fd);
   }
   Result<> link_all(LinkContext& context) const override {
     return finish_tcp(context.made.parts.get<MadeTcp>(name(), 0));
   }
 
  private:
+  static TcpSocketState carried_over(const ns::NetworkSpace* network, TcpSocketState state) {
+    carry_over(network, state.own_address);
+    carry_over(network, state.peer_address);
+    carry_over(network, state.acceptor.address);
+    for (TcpWaiting& waiting : state.waiting) {
+      carry_over(network, waiting.client_address);
+      carry_over(network, waiting.address);
+    }
+    if (network != nullptr) {
+      // The view's business (restore_v6_only).
+      state.acceptor.v6_only = false;
+      forget_v6_only(state.options);
+    }
+    return state;
+  }
+
   static bool waits(const TcpEntry* other) {
     return other != nullptr && other->inode == 0 && (other->state == TCP_ESTABLISHED || other->state == TCP_CLOSE_WAIT);
   }

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "migrate/kinds/inet.h"
+#include "migrate/network.h"
 #include "migrate/object_kind.h"
 #include "migrate/socket_options.h"
 
@@ -310,6 +311,7 @@ class UdpSocket : public KindOf<UdpSocketState> {
     state.own_address = inet_own_address(fd);
     state.peer_address = inet_peer_address(fd);
     BEAM_TRY_ASSIGN(state.options, read_socket_options(fd));
+    collect_v6_only(context.shared.options.network.get(), fd, state.options);
     pollfd poll{fd, POLLIN | POLLRDHUP, 0};
     const short events = ::poll(&poll, 1, 0) > 0 ? poll.revents : short{0};
     state.shutdown = (events & POLLHUP) != 0 ? 3U : (events & POLLRDHUP) != 0 ? 1U : 0U;
@@ -335,7 +337,9 @@ class UdpSocket : public KindOf<UdpSocketState> {
     return state;
   }
 
-  Result<UniqueFd> make_from(MakeContext& context, const UdpSocketState& state) const override {
+  Result<UniqueFd> make_from(MakeContext& context, const UdpSocketState& stored) const override {
+    ns::NetworkSpace* network = context.shared->options.network.get();
+    UdpSocketState state = carried_over(network, stored);
     if (state.family != AF_INET && state.family != AF_INET6) {
       return Error(kDamaged, "a UDP socket of family " + std::to_string(state.family));
     }
@@ -360,13 +364,15 @@ class UdpSocket : public KindOf<UdpSocketState> {
     for (const UdpMembership& membership : state.memberships) {
       BEAM_TRY(join(fd.get(), membership));
     }
+    restore_v6_only(network, fd.get(), stored.options);
     UdpSocketState rest = state;
     rest.queue.clear();
     context.parts.get<MadeUdp>(name(), 0).sockets[state.socket] = {fd.get(), std::move(rest)};
     return fd;
   }
 
-  Result<> link_from(LinkContext& context, const UdpSocketState& state, int /*fd*/) const override {
+  Result<> link_from(LinkContext& context, const UdpSocketState& stored, int /*fd*/) const override {
+    const UdpSocketState state = carried_over(context.shared.options.network.get(), stored);
     auto& made = context.made.parts.get<MadeUdp>(name(), 0);
     for (const UdpDatagram& datagram : state.queue) {
       BEAM_TRY(send_again(made, state, datagram));
@@ -375,6 +381,20 @@ class UdpSocket : public KindOf<UdpSocketState> {
   }
 
  private:
+  static UdpSocketState carried_over(const ns::NetworkSpace* network, UdpSocketState state) {
+    carry_over(network, state.own_address);
+    carry_over(network, state.peer_address);
+    for (UdpDatagram& datagram : state.queue) {
+      carry_over(network, datagram.source);
+      carry_over(network, datagram.target);
+    }
+    if (network != nullptr) {
+      forget_v6_only(state.options);
+      carry_over_filter(network, state.options);
+    }
+    return state;
+  }
+
   static Result<> send_again(const MadeUdp& made, const UdpSocketState& state, const UdpDatagram& datagram) {
     if (!is_inet_address(datagram.source)) {
       return Error(kDamaged, "the source of a datagram");

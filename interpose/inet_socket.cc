@@ -1,0 +1,129 @@
+#include "interpose/inet_socket.h"
+
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+namespace beam::interpose {
+namespace {
+
+std::optional<ns::HostEndpoint> endpoint_by(int fd, decltype(::getsockname)* ask) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return std::nullopt;
+  }
+  const auto parsed = ns::parse_socket_address(&storage, size);
+  return parsed ? std::optional<ns::HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
+}
+
+}  // namespace
+
+bool InetSocket::is_translated() const {
+  return (family == AF_INET || family == AF_INET6) &&
+         (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE);
+}
+
+std::optional<ns::HostEndpoint> InetSocket::own() const {
+  return endpoint_by(fd.get(), ::getsockname);
+}
+std::optional<ns::HostEndpoint> InetSocket::peer() const {
+  return endpoint_by(fd.get(), ::getpeername);
+}
+
+bool InetSocket::is_blocking() const {
+  return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0;
+}
+
+int InetSocket::option(int level, int name) const {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd.get(), level, name, &value, &size) == 0 ? value : -1;
+}
+
+std::uint64_t InetSocket::cookie() const {
+  std::uint64_t value = 0;
+  socklen_t size = sizeof value;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_COOKIE, &value, &size);
+  return value;
+}
+
+int InetSocket::bind(const ns::HostEndpoint& to) const {
+  const auto address = ns::to_socket_address(to, family);
+  return ::bind(fd.get(), address.raw(), address.size) == 0 ? 0 : errno;
+}
+
+InetSocket open_socket(UniqueFd fd, int& error) {
+  InetSocket socket;
+  socket.fd = std::move(fd);
+  const int family = socket.option(SOL_SOCKET, SO_DOMAIN);
+  if (family < 0) {
+    error = errno;  // ENOTSOCK, or EBADF of one that was opened with O_PATH
+    return socket;
+  }
+  error = 0;
+  socket.family = family;
+  if (family == AF_INET || family == AF_INET6) {
+    socket.type = socket.option(SOL_SOCKET, SO_TYPE);
+    socket.protocol = socket.option(SOL_SOCKET, SO_PROTOCOL);
+    if (socket.protocol == IPPROTO_MPTCP) {
+      socket.protocol = IPPROTO_TCP;  // one space of ports
+    }
+  }
+  return socket;
+}
+
+InetSocket open_socket(const AnswerCall& call, GuestFd fd, int& error) {
+  UniqueFd copy = call.descriptor(fd, error);
+  if (!copy) {
+    error = -error;
+    return {};
+  }
+  return open_socket(std::move(copy), error);
+}
+
+std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own, const ns::HostEndpoint& peer) {
+  thread_local const UniqueFd diag(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  struct {
+    nlmsghdr header{};
+    inet_diag_req_v2 request{};
+  } query;
+  query.header.nlmsg_len = sizeof query;
+  query.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  query.header.nlmsg_flags = NLM_F_REQUEST;
+  query.request.sdiag_family = AF_INET;
+  query.request.sdiag_protocol = static_cast<std::uint8_t>(protocol);
+  query.request.idiag_states = ~0U;
+  // The socket that is asked for is the one at the other end.
+  query.request.id.idiag_sport = htons(peer.port);
+  query.request.id.idiag_dport = htons(own.port);
+  query.request.id.idiag_src[0] = htonl(peer.ip.v4());
+  query.request.id.idiag_dst[0] = htonl(own.ip.v4());
+  query.request.id.idiag_cookie[0] = query.request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  if (::send(diag.get(), &query, sizeof query, 0) != sizeof query) {
+    return std::nullopt;
+  }
+  alignas(nlmsghdr) char buffer[1024];
+  const ssize_t got = ::recv(diag.get(), buffer, sizeof buffer, 0);
+  const auto* header = reinterpret_cast<const nlmsghdr*>(buffer);
+  if (got < 0 || !NLMSG_OK(header, static_cast<std::size_t>(got)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY) {
+    return std::nullopt;
+  }
+  const auto* found = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
+  constexpr std::uint8_t kTimeWait = 6;  // TCP_TIME_WAIT: what is left of a socket, without its owner
+  if (found->idiag_state == kTimeWait || found->idiag_inode == 0) {
+    return std::nullopt;
+  }
+  return found->idiag_uid;
+}
+
+}  // namespace beam::interpose

@@ -1,0 +1,44 @@
+// Sockets of the internet families in the hands of the supervisor: what one is, where it is bound and connected on this
+// workstation, and who owns its other end.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/unique_fd.h"
+#include "interpose/call.h"
+#include "ns/network_space.h"
+
+namespace beam::interpose {
+
+// A copy of a program's socket: the same open file.
+struct InetSocket {
+  UniqueFd fd;
+  int family = 0;
+  int type = 0;
+  ns::Protocol protocol = 0;
+
+  // A transport whose addresses the network view translates.
+  [[nodiscard]] bool is_translated() const;
+  [[nodiscard]] bool is_stream() const { return type == SOCK_STREAM; }
+  // Unbound: port 0. Nothing when the kernel does not say.
+  [[nodiscard]] std::optional<ns::HostEndpoint> own() const;
+  // Nothing when it is not connected.
+  [[nodiscard]] std::optional<ns::HostEndpoint> peer() const;
+  [[nodiscard]] bool is_blocking() const;
+  [[nodiscard]] int option(int level, int name) const;  // -1 when there is none
+  [[nodiscard]] std::uint64_t cookie() const;
+  // 0 or an errno value.
+  [[nodiscard]] int bind(const ns::HostEndpoint& to) const;
+};
+
+// Any descriptor of the caller that is a socket; `error` is the errno value when it is none.
+[[nodiscard]] InetSocket open_socket(const AnswerCall& call, GuestFd fd, int& error);
+[[nodiscard]] InetSocket open_socket(UniqueFd fd, int& error);
+
+// Who has made the socket that is connected from `peer` to `own`, asked of the kernel (sock_diag(7)). Nothing when there is none
+// any more.
+[[nodiscard]] std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own,
+                                                 const ns::HostEndpoint& peer);
+
+}  // namespace beam::interpose

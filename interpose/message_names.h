@@ -1,0 +1,21 @@
+// The network's part of sendmsg(2), recvmsg(2) and their plurals: the addresses of datagrams in message headers. On the event
+// thread, as those calls are trapped for what their control data says too (message_traps.h).
+#pragma once
+
+#include <sys/socket.h>
+
+#include <optional>
+
+#include "interpose/call.h"
+
+namespace beam::interpose {
+
+// The whole call, where it is on a datagram socket of the internet families and carries addresses. Nothing: it is another's.
+[[nodiscard]] std::optional<Rewrite> send_named(RewriteCall& call, GuestFd fd, std::uint64_t message, int flags);
+[[nodiscard]] std::optional<Rewrite> send_many_named(RewriteCall& call, GuestFd fd, std::uint64_t messages,
+                                                     unsigned count, int flags);
+[[nodiscard]] std::optional<Rewrite> receive_named(RewriteCall& call, GuestFd fd, std::uint64_t message);
+[[nodiscard]] std::optional<Rewrite> receive_many_named(RewriteCall& call, GuestFd fd, std::uint64_t messages,
+                                                        unsigned count);
+
+}  // namespace beam::interpose

@@ -1,0 +1,194 @@
+// accept(2) and accept4(2) where the sandbox has a network of its own. A socket at an address of the workstation's loopback
+// can be reached by everybody on the workstation, so each connection is looked at before the program gets it, and what
+// comes from outside the group is closed.
+//
+// What waits already is accepted by the supervisor; where nothing waits yet, the kernel does it in the program, which a signal
+// can interrupt there, and what came is looked at before it goes on.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "interpose/agent/layout.h"
+#include "interpose/inet_calls.h"
+#include "interpose/make_again.h"
+#include "interpose/shared.h"
+#include "interpose/socket_address.h"
+#include "interpose/syscall_table.h"
+#include "interpose/tracer.h"
+
+namespace beam::interpose {
+namespace {
+
+// Whoever is at the other end is of the sandbox's group: it has said so, or it comes from an address of the group and is
+// the same user's, which the kernel says.
+bool is_welcome(ns::NetworkSpace& network, const InetSocket& accepted) {
+  const auto own = accepted.own();
+  const auto peer = accepted.peer();
+  if (!own || !peer) {
+    return true;  // it has been reset already: an end of file for whoever accepts it
+  }
+  if (network.was_expected(*peer, *own)) {
+    return true;
+  }
+  return network.may_reach_us(*peer) && owner_of_peer(accepted.protocol, *own, *peer) == ::getuid();
+}
+
+// What an accept of this thread may wait, should another take the connection that was seen to wait.
+class ShortAccept {
+ public:
+  explicit ShortAccept(const InetSocket& listener) : fd_(listener.is_blocking() ? listener.fd.get() : -1) {
+    socklen_t size = sizeof before_;
+    const timeval moment{0, 1};
+    if (fd_ >= 0 && (::getsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &before_, &size) != 0 ||
+                     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment) != 0)) {
+      fd_ = -1;
+    }
+  }
+  ~ShortAccept() {
+    if (fd_ >= 0) {
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &before_, sizeof before_);
+    }
+  }
+  ShortAccept(const ShortAccept&) = delete;
+  ShortAccept& operator=(const ShortAccept&) = delete;
+
+ private:
+  int fd_;
+  timeval before_{};
+};
+
+// One connection that is welcome. No descriptor: `error`, EAGAIN when none waits.
+UniqueFd take(ns::NetworkSpace& network, const InetSocket& listener, int flags, InetSocket& accepted, int& error) {
+  for (;;) {
+    pollfd ready{listener.fd.get(), POLLIN, 0};
+    if (listener.is_blocking() && ::poll(&ready, 1, 0) <= 0) {
+      error = EAGAIN;
+      return {};
+    }
+    UniqueFd fd;
+    {
+      const ShortAccept wait(listener);
+      fd.reset(::accept4(listener.fd.get(), nullptr, nullptr, (flags & SOCK_NONBLOCK) | SOCK_CLOEXEC));
+      error = fd ? 0 : errno;
+    }
+    if (!fd) {
+      return {};
+    }
+    accepted = open_socket(std::move(fd), error);
+    if (is_welcome(network, accepted)) {
+      return std::move(accepted.fd);
+    }
+  }
+}
+
+Answer accept_now(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size_at,
+                  int flags) {
+  ns::NetworkSpace* network = call.shared.options.network.get();
+  if (network == nullptr) {
+    return Answer::pass();
+  }
+  int error = 0;
+  const InetSocket listener = open_socket(call, fd, error);
+  if (error != 0) {
+    return Answer::error(error);
+  }
+  if (!listener.is_translated() || !listener.is_stream() || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0 ||
+      listener.option(SOL_SOCKET, SO_ACCEPTCONN) != 1) {
+    return Answer::pass();
+  }
+  InetSocket accepted;
+  UniqueFd taken = take(*network, listener, flags, accepted, error);
+  if (!taken) {
+    return error == EAGAIN && listener.is_blocking() ? Answer::escalate() : Answer::error(error);
+  }
+  if (address.address() != 0) {
+    accepted.fd = std::move(taken);
+    const ns::SocketAddress peer = shown_name(*network, accepted, true);
+    taken = std::move(accepted.fd);
+    if (const int unwritten =
+            write_address(call.memory(), peer.storage, peer.size, address.address(), size_at.address());
+        unwritten != 0) {
+      return Answer::error(unwritten);
+    }
+  }
+  return Answer::descriptor(std::move(taken), (flags & SOCK_CLOEXEC) != 0);
+}
+
+struct Accept : CallInProgress {
+  std::uint64_t address = 0;
+  std::uint64_t size_at = 0;
+  int room = 0;
+  int listener = -1;
+
+  void at_exit(ExitCall& call) override {
+    ns::NetworkSpace& network = *call.shared().options.network;
+    if (call.result() == -EAGAIN) {
+      // It may have seen the moment for which an answer thread lets the listener wait.
+      int error = 0;
+      const InetSocket socket =
+          open_socket(copy_descriptor(call.task().tid, *call.task().process, listener, error), error);
+      timeval own{};
+      socklen_t size = sizeof own;
+      if (error == 0 && socket.is_blocking() &&
+          ::getsockopt(socket.fd.get(), SOL_SOCKET, SO_RCVTIMEO, &own, &size) == 0 && own.tv_sec == 0 &&
+          own.tv_usec == 0) {
+        make_again(call, number);
+      }
+      return;
+    }
+    if (call.result() < 0) {
+      return;
+    }
+    int error = 0;
+    const InetSocket accepted = open_socket(
+        copy_descriptor(call.task().tid, *call.task().process, static_cast<int>(call.result()), error), error);
+    if (error != 0) {
+      return;
+    }
+    if (!is_welcome(network, accepted)) {
+      (void)call.tracee().inject(BEAM_AGENT_GADGET, SYS_close,
+                                 {static_cast<std::uint64_t>(call.result()), 0, 0, 0, 0, 0});
+      make_again(call, number);
+      return;
+    }
+    if (address != 0) {
+      const ns::SocketAddress peer = shown_name(network, accepted, true);
+      // The kernel has put its own length there.
+      (void)call.memory().write(size_at, &room, sizeof room);
+      (void)write_address(call.memory(), peer.storage, peer.size, address, size_at);
+    }
+  }
+};
+
+Rewrite accept_later(const RewriteCall& call, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size_at) {
+  auto progress = std::make_unique<Accept>();
+  progress->address = address.address();
+  progress->size_at = size_at.address();
+  progress->listener = fd.value();
+  if (address.address() != 0 && call.memory().read(size_at.address(), &progress->room, sizeof progress->room) != 0) {
+    return Rewrite::pass();  // the kernel accepts, and then fails to say who
+  }
+  return Rewrite::until_exit(std::move(progress));
+}
+
+BEAM_SYSCALL(accept, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size) {
+  return accept_now(call, fd, address, size, 0);
+}
+BEAM_ESCALATED(accept, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size) {
+  return accept_later(call, fd, address, size);
+}
+BEAM_SYSCALL(accept4, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size,
+             int flags) {
+  return accept_now(call, fd, address, size, flags);
+}
+BEAM_ESCALATED(accept4, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size, int) {
+  return accept_later(call, fd, address, size);
+}
+
+}  // namespace
+}  // namespace beam::interpose

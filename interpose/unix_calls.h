@@ -1,0 +1,24 @@
+// What bind(2) and connect(2) do to a UNIX socket where the sandbox has a mount view: its path is found there.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <string>
+
+#include "interpose/call.h"
+#include "interpose/inet_calls.h"
+
+namespace beam::interpose {
+
+// Whether the address has a path; abstract and empty names are the kernel's business.
+[[nodiscard]] bool unix_path(const AddressBytes& bytes, std::string& path);
+[[nodiscard]] Answer bind_unix(const AnswerCall& call, const UniqueFd& socket, const std::string& path);
+// A connect is the caller's own: its peer sees who it is.
+[[nodiscard]] Rewrite connect_unix(RewriteCall& call, const std::string& path);
+// The name that the program has given it, in place of the one that the kernel knows.
+void show_unix_name(const Shared& shared, sockaddr_storage& name, socklen_t& length);
+
+// The kernel gets a copy of an address, so that what it sees is what was looked at.
+[[nodiscard]] Rewrite with_address_copy(RewriteCall& call, const AddressBytes& bytes);
+
+}  // namespace beam::interpose
