@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "interpose/route_view.h"
 #include "interpose/shared.h"
 #include "interpose/signal_info.h"
 #include "interpose/socket_names.h"
@@ -35,6 +36,9 @@ Result<std::unique_ptr<Engine>> Engine::start(EngineOptions options, Observer& o
   if (const auto& view = engine->shared_->options.view) {
     BEAM_TRY_ASSIGN(engine->shared_->view, rootfs::View::create(*view));
     BEAM_TRY_ASSIGN(engine->shared_->socket_names, SocketNames::create(engine->shared_->options.scratch_directory));
+  }
+  if (const auto& network = engine->shared_->options.network) {
+    engine->shared_->routes = std::make_unique<RouteView>(*network);
   }
   engine->tracer_ = std::make_unique<Tracer>(*engine->shared_);
   engine->shared_->tracer = engine->tracer_.get();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "interpose/datagrams.h"
+#include "interpose/route_view.h"
 #include "interpose/shared.h"
 
 namespace beam::interpose {
@@ -18,14 +19,20 @@ constexpr std::size_t kMostControl = 65536;  // far above what datagrams carry
 constexpr std::size_t kMostParts = 1024;     // UIO_MAXIOV, linux/uio.h
 constexpr unsigned kMostMessages = 1024;     // likewise
 
-std::optional<InetSocket> datagram_socket(const RewriteCall& call, GuestFd fd) {
+std::optional<InetSocket> socket_of(const RewriteCall& call, GuestFd fd, bool (*wanted)(const InetSocket&)) {
   if (call.shared().options.network == nullptr) {
     return std::nullopt;
   }
   int error = 0;
   InetSocket socket = open_socket(copy_descriptor(call.task().tid, *call.task().process, fd.value(), error), error);
-  return error == 0 && socket.is_translated() && !socket.is_stream() ? std::optional<InetSocket>(std::move(socket))
-                                                                     : std::nullopt;
+  return error == 0 && wanted(socket) ? std::optional<InetSocket>(std::move(socket)) : std::nullopt;
+}
+
+bool has_datagrams(const InetSocket& socket) {
+  return socket.is_translated() && !socket.is_stream();
+}
+bool is_looked_at(const InetSocket& socket) {
+  return has_datagrams(socket) || RouteView::is_about(socket);
 }
 
 struct Message {
@@ -113,6 +120,7 @@ struct Receiving {
   socklen_t name_size = 0;
   std::uint64_t control = 0;
   std::size_t control_size = 0;
+  std::vector<iovec> parts;
 };
 
 struct ReceiveNamed : CallInProgress {
@@ -131,11 +139,51 @@ struct ReceiveNamed : CallInProgress {
     }
     const std::size_t got = many ? static_cast<std::size_t>(call.result()) : 1;
     for (std::size_t i = 0; i < std::min(got, messages.size()); ++i) {
-      show(call, socket, messages[i]);
+      if (socket.family == AF_NETLINK) {
+        show_answer(call, socket, messages[i], many);
+      } else {
+        show(call, socket, messages[i]);
+      }
     }
   }
 
  private:
+  static void show_answer(ExitCall& call, const InetSocket& socket, const Receiving& message, bool many) {
+    std::size_t length = static_cast<std::size_t>(call.result());
+    const std::uint64_t length_at = message.header + offsetof(mmsghdr, msg_len);
+    unsigned one = 0;
+    if (many && call.memory().read(length_at, &one, sizeof one) == 0) {
+      length = one;
+    }
+    std::vector<std::byte> answer;
+    std::size_t room = 0;
+    for (const iovec& part : message.parts) {
+      const std::size_t here = std::min(part.iov_len, length - answer.size());
+      const std::size_t at = answer.size();
+      answer.resize(at + here);
+      if (call.memory().read(reinterpret_cast<std::uint64_t>(part.iov_base), answer.data() + at, here) != 0) {
+        return;
+      }
+      room += part.iov_len;
+    }
+    const auto shown = call.shared().routes->shown(socket, answer, room);
+    if (answer.empty()) {
+      return;  // the program only wants to know how much there is
+    }
+    std::size_t at = 0;
+    for (const iovec& part : message.parts) {
+      const std::size_t here = std::min(part.iov_len, shown.size() - at);
+      (void)call.memory().write(reinterpret_cast<std::uint64_t>(part.iov_base), shown.data() + at, here);
+      at += here;
+    }
+    if (many) {
+      one = static_cast<unsigned>(shown.size());
+      (void)call.memory().write(length_at, &one, sizeof one);
+    } else {
+      call.set_result(static_cast<std::int64_t>(shown.size()));
+    }
+  }
+
   static void show(const ExitCall& call, const InetSocket& socket, const Receiving& message) {
     const ns::NetworkSpace& network = *call.shared().options.network;
     const GuestMemory memory = call.memory();
@@ -164,9 +212,15 @@ std::optional<Receiving> receiving(const GuestMemory& memory, std::uint64_t addr
   if (memory.read(address, &header, sizeof header) != 0) {
     return std::nullopt;
   }
-  return Receiving{address, reinterpret_cast<std::uint64_t>(header.msg_name), header.msg_namelen,
-                   reinterpret_cast<std::uint64_t>(header.msg_control),
-                   std::min<std::size_t>(header.msg_controllen, kMostControl)};
+  Receiving message{address, reinterpret_cast<std::uint64_t>(header.msg_name), header.msg_namelen,
+                    reinterpret_cast<std::uint64_t>(header.msg_control),
+                    std::min<std::size_t>(header.msg_controllen, kMostControl),
+                    std::vector<iovec>(std::min<std::size_t>(header.msg_iovlen, kMostParts))};
+  if (!message.parts.empty() && memory.read(reinterpret_cast<std::uint64_t>(header.msg_iov), message.parts.data(),
+                                            message.parts.size() * sizeof(iovec)) != 0) {
+    return std::nullopt;
+  }
+  return message;
 }
 
 }  // namespace
@@ -175,7 +229,7 @@ std::optional<Rewrite> send_named(RewriteCall& call, GuestFd fd, std::uint64_t m
   if (!carries_addresses(call.memory(), message)) {
     return std::nullopt;
   }
-  const auto socket = datagram_socket(call, fd);
+  const auto socket = socket_of(call, fd, has_datagrams);
   return socket ? std::optional<Rewrite>(Rewrite::skip(send(call, *socket, message, flags))) : std::nullopt;
 }
 
@@ -186,7 +240,7 @@ std::optional<Rewrite> send_many_named(RewriteCall& call, GuestFd fd, std::uint6
   for (unsigned i = 0; i < count && !any; ++i) {
     any = carries_addresses(call.memory(), messages + i * sizeof(mmsghdr));
   }
-  const auto socket = any ? datagram_socket(call, fd) : std::nullopt;
+  const auto socket = any ? socket_of(call, fd, has_datagrams) : std::nullopt;
   if (!socket) {
     return std::nullopt;
   }
@@ -203,7 +257,7 @@ std::optional<Rewrite> send_many_named(RewriteCall& call, GuestFd fd, std::uint6
 
 std::optional<Rewrite> receive_named(RewriteCall& call, GuestFd fd, std::uint64_t message) {
   const auto one = receiving(call.memory(), message);
-  if (!one || (one->name == 0 && one->control == 0) || !datagram_socket(call, fd)) {
+  if (!one || !socket_of(call, fd, is_looked_at)) {
     return std::nullopt;
   }
   auto progress = std::make_unique<ReceiveNamed>();
@@ -213,7 +267,7 @@ std::optional<Rewrite> receive_named(RewriteCall& call, GuestFd fd, std::uint64_
 }
 
 std::optional<Rewrite> receive_many_named(RewriteCall& call, GuestFd fd, std::uint64_t messages, unsigned count) {
-  if (!datagram_socket(call, fd)) {
+  if (!socket_of(call, fd, is_looked_at)) {
     return std::nullopt;
   }
   auto progress = std::make_unique<ReceiveNamed>();

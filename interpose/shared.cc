@@ -1,5 +1,7 @@
 #include "interpose/shared.h"
 
+#include "interpose/route_view.h"
+
 #include <cstdlib>
 #include <fstream>
 

@@ -23,6 +23,7 @@ class View;
 
 namespace beam::interpose {
 
+class RouteView;
 class SocketNames;
 class Tracer;
 
@@ -46,6 +47,7 @@ struct Shared {
   // Null: paths are the workstation's.
   std::unique_ptr<rootfs::View> view;
   std::unique_ptr<SocketNames> socket_names;  // with a view
+  std::unique_ptr<RouteView> routes;          // with a network
   Tracer* tracer = nullptr;
   // Set before the first process is there.
   ClockOffsets clock_offsets;

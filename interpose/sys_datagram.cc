@@ -12,6 +12,7 @@
 #include "interpose/datagrams.h"
 #include "interpose/make_again.h"
 #include "interpose/message_traps.h"
+#include "interpose/route_view.h"
 #include "interpose/shared.h"
 #include "interpose/socket_address.h"
 #include "interpose/syscall_table.h"
@@ -99,18 +100,25 @@ Answer received(const AnswerCall& call, const InetSocket& socket, RemotePtr<void
     const bool waits = errno == EAGAIN && (flags & MSG_DONTWAIT) == 0 && socket.is_blocking();
     return waits ? Answer::escalate() : Answer::error(errno);
   }
-  const auto there = std::min(static_cast<std::size_t>(got), bytes.size());
+  auto there = std::min(static_cast<std::size_t>(got), bytes.size());
+  std::int64_t result = got;
+  if (socket.family == AF_NETLINK) {
+    const auto shown = call.shared.routes->shown(socket, std::span(bytes).first(there), bytes.size());
+    std::copy(shown.begin(), shown.end(), bytes.begin());
+    there = shown.size();
+    result = static_cast<std::int64_t>(there);
+  }
   if (there != 0 && call.memory().write(data.address(), bytes.data(), there) != 0) {
     return Answer::error(EFAULT);
   }
-  const ns::SocketAddress shown =
+  const ns::SocketAddress from =
       shown_source(*call.shared.options.network, socket, source, message.msg_namelen);
   if (const int error =
-          write_address(call.memory(), shown.storage, shown.size, address.address(), size_at.address());
+          write_address(call.memory(), from.storage, from.size, address.address(), size_at.address());
       error != 0) {
     return Answer::error(error);
   }
-  return Answer::result(got);
+  return Answer::result(result);
 }
 
 BEAM_SYSCALL_WHEN(recvfrom, Strategy::kAnswer, with_address(), GuestFd fd, RemotePtr<void> data, std::uint64_t size,
@@ -123,6 +131,9 @@ BEAM_SYSCALL_WHEN(recvfrom, Strategy::kAnswer, with_address(), GuestFd fd, Remot
   if (error != 0) {
     return Answer::error(error);
   }
+  if (RouteView::is_about(socket)) {
+    return received(call, socket, data, size, flags, address, size_at);
+  }
   if (!socket.is_translated() || socket.is_stream() || (flags & MSG_ERRQUEUE) != 0) {
     return Answer::pass();
   }
@@ -134,6 +145,8 @@ struct ReceiveFrom : CallInProgress {
   std::uint64_t address = 0;
   std::uint64_t size_at = 0;
   int room = 0;
+  std::uint64_t data = 0;
+  std::size_t size = 0;
   void at_exit(ExitCall& call) override {
     int error = 0;
     sockaddr_storage source{};
@@ -145,6 +158,14 @@ struct ReceiveFrom : CallInProgress {
     if (error != 0) {
       return;
     }
+    if (socket.family == AF_NETLINK) {
+      std::vector<std::byte> answer(static_cast<std::size_t>(call.result()));
+      answer.resize(call.memory().read_some(data, answer.data(), std::min(answer.size(), size)));
+      const auto shown = call.shared().routes->shown(socket, answer, size);
+      (void)call.memory().write(data, shown.data(), shown.size());
+      call.set_result(static_cast<std::int64_t>(shown.size()));
+      return;
+    }
     const ns::SocketAddress shown =
         shown_source(*call.shared().options.network, socket, source, static_cast<socklen_t>(room));
     (void)call.memory().write(size_at, &room, sizeof room);
@@ -152,9 +173,11 @@ struct ReceiveFrom : CallInProgress {
   }
 };
 
-BEAM_ESCALATED(recvfrom, GuestFd fd, RemotePtr<void>, std::uint64_t, int, RemotePtr<sockaddr> address,
+BEAM_ESCALATED(recvfrom, GuestFd fd, RemotePtr<void> data, std::uint64_t size, int, RemotePtr<sockaddr> address,
                RemotePtr<int> size_at) {
   auto progress = std::make_unique<ReceiveFrom>();
+  progress->data = data.address();
+  progress->size = size;
   progress->fd = fd.value();
   progress->address = address.address();
   progress->size_at = size_at.address();

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdlib>
 
+#include "interpose/interface_requests.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -146,6 +147,7 @@ int of_a_socket(const AnswerCall& call, GuestFd fd) {
 // is fine.
 constexpr std::uint64_t kTypeMask = 0xff00;
 constexpr std::uint64_t kBtrfs = 0x9400;
+constexpr std::uint64_t kSocketRequests = 0x8900;
 constexpr std::uint64_t kXfs = 'X' << 8;
 constexpr std::uint64_t kSetFlags = 0x40086602;    // FS_IOC_SETFLAGS
 constexpr std::uint64_t kSetVersion = 0x40087602;  // FS_IOC_SETVERSION
@@ -159,6 +161,7 @@ TrapWhen trapped_requests() {
                              kSetFlags, kSetVersion});
   when.push_back({is(1, kBtrfs, kTypeMask)});
   when.push_back({is(1, kXfs, kTypeMask)});
+  when.push_back({is(1, kSocketRequests, kTypeMask)});
   return when;
 }
 
@@ -175,6 +178,15 @@ BEAM_SYSCALL_WHEN(ioctl, Strategy::kAnswer, (trapped_requests()), GuestFd fd, st
   }
   if ((request & kTypeMask) == kBtrfs || (request & kTypeMask) == kXfs) {
     return Answer::pass();
+  }
+  const ns::NetworkSpace* network = call.shared.options.network.get();
+  if ((request & kTypeMask) == kSocketRequests && request != kFiosetown && request != kSiocspgrp &&
+      request != kFiogetown && request != kSiocgpgrp) {
+    if (network == nullptr || !is_interface_request(request)) {
+      return Answer::pass();
+    }
+    const int refused = of_a_socket(call, fd);
+    return refused != 0 ? Answer::error(refused) : answer_interface_request(call, *network, request, argument);
   }
   switch (request) {
     case TIOCSTI:

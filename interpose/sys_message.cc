@@ -1,5 +1,6 @@
 // Process ids that go over sockets (unix(7)): SO_PEERCRED, and SCM_CREDENTIALS in messages. Which messages are looked
 // at is said in message_traps.h; what goes without control data passes even then.
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -68,26 +69,32 @@ Rewrite again_with_traps(RewriteCall& call, unsigned traps) {
 
 namespace {
 
-Answer made_socket(const AnswerCall& call) {
-  return (call.caller.process->message_traps.load() & kTrapSends) != 0 ? Answer::pass() : Answer::escalate();
+// What rtnetlink answers is about the workstation (route_view.h).
+unsigned traps_for(int family) {
+  return family == AF_NETLINK ? kTrapReceives : kTrapSends;
+}
+
+Answer made_socket(const AnswerCall& call, int family) {
+  return (call.caller.process->message_traps.load() & traps_for(family)) != 0 ? Answer::pass() : Answer::escalate();
 }
 
 constexpr std::uint64_t kTypeMask = 0xf;  // SOCK_TYPE_MASK of the kernel, less SOCK_CLOEXEC and SOCK_NONBLOCK
 
-BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}, {is(0, AF_INET), is(1, SOCK_DGRAM, kTypeMask)}, {is(0, AF_INET6), is(1, SOCK_DGRAM, kTypeMask)}}),
+BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}, {is(0, AF_INET), is(1, SOCK_DGRAM, kTypeMask)}, {is(0, AF_INET6), is(1, SOCK_DGRAM, kTypeMask)},
+                            {is(0, AF_NETLINK), is(2, NETLINK_ROUTE)}}),
                   int family, int type, int protocol) {
   (void)type, (void)protocol;
   // Datagrams are sent to names of the network view too (datagrams.h).
-  return family != AF_UNIX && call.shared.options.network == nullptr ? Answer::pass() : made_socket(call);
+  return family != AF_UNIX && call.shared.options.network == nullptr ? Answer::pass() : made_socket(call, family);
 }
-BEAM_ESCALATED(socket, int, int, int) {
-  return with_traps(call, kTrapSends);
+BEAM_ESCALATED(socket, int family, int, int) {
+  return with_traps(call, traps_for(family));
 }
 
 BEAM_SYSCALL_WHEN(socketpair, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}}), int family, int type, int protocol,
                   RemotePtr<int> pair) {
-  (void)family, (void)type, (void)protocol, (void)pair;
-  return made_socket(call);
+  (void)type, (void)protocol, (void)pair;
+  return made_socket(call, family);
 }
 BEAM_ESCALATED(socketpair, int, int, int, RemotePtr<int>) {
   return with_traps(call, kTrapSends);
