@@ -171,7 +171,8 @@ Connecting connect_to(NetworkSpace& network, const InetSocket& socket, const Hos
       network.expect(*own, place);
     }
   }
-  if (error == EINPROGRESS && socket.is_blocking()) {
+  // EALREADY: it was begun before, and a signal came between.
+  if ((error == EINPROGRESS || error == EALREADY) && socket.is_blocking()) {
     return {Connect::kWaits, 0};
   }
   return {Connect::kDone, error};
@@ -270,7 +271,7 @@ int bind_inet(NetworkSpace& network, const InetSocket& socket, const AddressByte
   if (parsed->ip.is_v4() && v6_only) {
     return EINVAL;
   }
-  if (parsed->ip.is_multicast() && !socket.is_stream()) {
+  if (parsed->ip.is_for_many() && !socket.is_stream()) {
     return socket.bind({parsed->ip, parsed->port});
   }
   if (!network.is_own(parsed->ip)) {

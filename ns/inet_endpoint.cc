@@ -45,8 +45,8 @@ bool IpAddress::is_loopback() const {
   return is_v4() ? v4() >> 24 == IN_LOOPBACKNET : *this == loopback6();
 }
 
-bool IpAddress::is_multicast() const {
-  return is_v4() ? IN_MULTICAST(v4()) : bytes[0] == 0xff;
+bool IpAddress::is_for_many() const {
+  return is_v4() ? IN_MULTICAST(v4()) || v4() == INADDR_BROADCAST : bytes[0] == 0xff;
 }
 
 std::string IpAddress::text() const {

@@ -26,7 +26,7 @@ struct IpAddress {
   [[nodiscard]] std::uint32_t v4() const;  // host byte order
   [[nodiscard]] bool is_any() const;       // 0.0.0.0, mapped or not, or ::
   [[nodiscard]] bool is_loopback() const;  // 127.0.0.0/8 or ::1
-  [[nodiscard]] bool is_multicast() const;
+  [[nodiscard]] bool is_for_many() const;  // multicast, or 255.255.255.255
   [[nodiscard]] std::string text() const;
   auto operator<=>(const IpAddress&) const = default;
 };

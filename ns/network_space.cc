@@ -193,8 +193,8 @@ NetworkSpace::End NetworkSpace::end_at(Protocol protocol, const HostEndpoint& ho
 VirtualEndpoint NetworkSpace::shown(Protocol protocol, const HostEndpoint& host) const {
   const End end = end_at(protocol, host);
   if (end.part == Part::kNone) {
-    // Bound by the kernel on its way to the outside: to all addresses, or to one of the workstation's.
-    return {host.ip.is_any() ? host.ip : host.ip.is_v4() ? address4() : address6(), host.port};
+    // Bound by the kernel on its way to the outside, to all addresses or to one of the workstation's; or to nobody's.
+    return {host.ip.is_any() || host.ip.is_for_many() ? host.ip : host.ip.is_v4() ? address4() : address6(), host.port};
   }
   if (const auto binding = binding_at(protocol, host)) {
     return {binding->ip, binding->port};
