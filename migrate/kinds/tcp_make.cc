@@ -1,4 +1,5 @@
 #include "migrate/kinds/tcp_make.h"
+#include "migrate/patience.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -32,8 +33,9 @@ Result<UniqueFd> new_socket(int family) {
   return fd;
 }
 
-// While sockets are made, several may need the same port; what the program had set returns at the end.
-Result<> bind_to(int fd, const InetAddress& address) {
+// While sockets are made, several may need the same port; what the program had set returns at the end. `waits`: for the sandbox
+// that has just ended to let go of it.
+Result<> bind_to(int fd, const InetAddress& address, bool waits = true) {
   if (address.empty() || (port_of(address) == 0 && is_wildcard(address))) {
     return success();
   }
@@ -41,8 +43,16 @@ Result<> bind_to(int fd, const InetAddress& address) {
     return Error(kDamaged, "the address of a TCP socket");
   }
   set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (::bind(fd, raw(address), raw_size(address)) != 0) {
-    auto error = Error::from_errno("bind a TCP socket to " + to_text(address));
+  int failure = 0;
+  const auto bind_once = [&] {
+    failure = ::bind(fd, raw(address), raw_size(address)) == 0 ? 0 : errno;
+    return failure != EADDRINUSE;
+  };
+  if (waits ? !soon(bind_once) : !bind_once()) {
+    failure = EADDRINUSE;
+  }
+  if (failure != 0) {
+    Error error(failure, "bind a TCP socket to " + to_text(address));
     return error.code() == EADDRINUSE ? std::move(error).remedy("something else has the port on this workstation")
                                       : std::move(error);
   }
@@ -53,7 +63,7 @@ Result<> bind_to(int fd, const InetAddress& address) {
 // kernel may choose it at connect(2), as it did the first time, where it has no other choice (ip(7),
 // IP_LOCAL_PORT_RANGE, Linux 6.3).
 Result<> bind_client(int fd, const InetAddress& address) {
-  auto bound = bind_to(fd, address);
+  auto bound = bind_to(fd, address, false);
   if (bound.ok() || bound.error().code() != EADDRINUSE) {
     return bound;
   }

@@ -15,6 +15,7 @@
 #include "interpose/inode_search.h"
 #include "migrate/kinds/unix_socket.h"
 #include "migrate/stand_in.h"
+#include "migrate/patience.h"
 
 namespace beam::migrate {
 namespace {
@@ -223,7 +224,7 @@ Result<UniqueFd> bind_unix_name(int fd, const UnixName& name) {
   }
   struct stat info {};
   if (::fstatat(base, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
-    if (!S_ISSOCK(info.st_mode) || is_live(base, path)) {
+    if (!S_ISSOCK(info.st_mode) || !soon([&] { return !is_live(base, path); })) {
       return Error(EADDRINUSE, "bind the UNIX socket " + to_text(name) + ", which something else has taken");
     }
     if (::unlinkat(base, path.c_str(), 0) != 0) {
