@@ -199,10 +199,9 @@ class UnixSocket : public KindOf<UnixSocketState> {
       const bool known = state.peer != 0 && peer != all.diag.end();
       state.mutual = known && peer->second.peer == key;
       state.peer_name = unix_name(context.shared, fd, true, known ? peer->second.file : 0);
-      // The accepting end has its listener's name, and is the younger one.
       const bool own = !state.name.address.empty();
       const bool theirs = !state.peer_name.address.empty();
-      state.accepts = own && (!theirs || state.peer == 0 || key > state.peer);
+      state.accepts = own && (!theirs || state.peer == 0 || accepts(all, key, state.peer));
     }
     pollfd poll{fd, 0, 0};
     state.error = ::poll(&poll, 1, 0) > 0 && (poll.revents & POLLERR) != 0;
@@ -259,6 +258,21 @@ class UnixSocket : public KindOf<UnixSocketState> {
   }
 
  private:
+  // Which of two ends with names has accepted: the one that shares its file with its listener, or with others that were
+  // accepted there. Nobody else can be bound to the file of the end that has connected.
+  static bool accepts(const CollectedUnix& all, std::uint64_t own, std::uint64_t peer) {
+    const auto shares = [&all](std::uint64_t key) {
+      const auto found = all.diag.find(key);
+      return found != all.diag.end() && found->second.file != 0 &&
+             std::any_of(all.diag.begin(), all.diag.end(), [&](const auto& other) {
+               return other.first != key && other.second.file == found->second.file;
+             });
+    };
+    const bool here = shares(own);
+    // Else the younger one, as far as the numbers tell: each processor has its own (get_next_ino, fs/inode.c).
+    return here != shares(peer) ? here : own > peer;
+  }
+
   // What has come with a connection shows only when it is accepted, which is done for those of a sandbox that ends.
   static Result<> relate_waiting(CollectContext& context, CollectedUnix& all, const OpenFile& file,
                                  UnixSocketState& state) {
