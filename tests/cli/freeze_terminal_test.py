@@ -46,7 +46,8 @@ class Terminals(cli.Case):
         program = ("import os, signal, sys, termios\n"
                    "m = termios.tcgetattr(0); m[3] &= ~(termios.ICANON | termios.ECHO); termios.tcsetattr(0, termios.TCSANOW, m); "
                    "m = termios.tcgetattr(0)\n"
-                   "said = lambda *a: print('size', *os.get_terminal_size(), 'modes', termios.tcgetattr(0) == m, flush=True)\n"
+                   # By write(2): a second signal may come while a handler prints, which a buffered stream does not stand.
+                   "said = lambda *a: os.write(1, ('size %d %d modes %s\\n' % (*os.get_terminal_size(), termios.tcgetattr(0) == m)).encode())\n"
                    "signal.signal(signal.SIGWINCH, said); said()\n"
                    "while True:\n  key = os.read(0, 1); print('key', key, flush=True)\n  if key == b'q': sys.exit(3)\n")
         first = self.beam_on_terminal("run", "--name", "box", "/usr/bin/python3", "-c", program)
