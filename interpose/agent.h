@@ -9,6 +9,9 @@
 
 namespace beam::interpose {
 
+// What the filters see of a call by the agent: the address behind its instruction.
+inline constexpr std::uint64_t kAgentCallAddress = BEAM_AGENT_GADGET + 2;
+
 enum class AgentMapping {
   kMapped,
   kUnreadable,  // the executable may be executed but not read, which hides the memory from the supervisor (see

@@ -125,6 +125,12 @@ Result<std::string> find_executable(const std::string& command, const std::vecto
   }
 }
 
+bool is_launch_error(int code) {
+  constexpr std::array<int, 10> kCodes = {ENOENT,  EACCES,  ENOEXEC, ENOTDIR,      ELOOP,
+                                          ETXTBSY, ELIBBAD, EISDIR,  ENAMETOOLONG, E2BIG};
+  return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
+}
+
 int launch_failure_status(int code) {
   return code == ENOENT ? 127 : 126;
 }

@@ -26,6 +26,8 @@ std::vector<std::string> executable_candidates(const std::string& command, const
 Result<std::string> find_executable(const std::string& command, const std::vector<std::string>& environment,
                                     const std::string& working_directory);
 
+// Whether execve(2) itself gives this error for a file that can't be run, as opposed to a failure of Beam.
+[[nodiscard]] bool is_launch_error(int code);
 // The exit status for a command that could not be executed for this errno: 127 not found, 126 otherwise.
 [[nodiscard]] int launch_failure_status(int code);
 // "COMMAND: not found" and the like.

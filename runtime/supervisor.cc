@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <asio/post.hpp>
 #include <asio/read.hpp>
 #include <cstring>
@@ -20,26 +19,14 @@
 #include "runtime/paths.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/session.h"
+#include "runtime/supervisor_exit.h"
 #include "runtime/supervisor_process.h"
 
 namespace beam::runtime {
 namespace {
 
-constexpr int kBeamFailed = 125;
-constexpr int kExitFrozen = 85;
 constexpr int kImageDamaged = 5;
 constexpr unsigned kNameAttempts = 32;
-
-Failed failed(int exit_status, const Error& error) {
-  return Failed{exit_status, error.code(), error.message()};
-}
-
-// Errors that execve(2) itself gives for a file that can't be run, as opposed to a failure of Beam.
-bool is_launch_error(int code) {
-  constexpr std::array<int, 10> kCodes = {ENOENT,  EACCES,  ENOEXEC, ENOTDIR,      ELOOP,
-                                          ETXTBSY, ELIBBAD, EISDIR,  ENAMETOOLONG, E2BIG};
-  return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
-}
 
 }  // namespace
 
@@ -86,11 +73,11 @@ void Supervisor::main(RunConfig config, RecordStore store, UniqueFd session_sock
     self.command_session_ = session;
     const auto started = self.start(session);
     if (!started.ok()) {
-      int status = kBeamFailed;
+      int status = kExitBeamFailed;
       if (self.config_.thaw) {
         status = started.error().code() == migrate::kDamaged ? kImageDamaged
                  : self.config_.record.detached              ? 1
-                                                             : kBeamFailed;
+                                                             : kExitBeamFailed;
       }
       self.abandon_launch(failed(status, started.error()));
     }
@@ -102,7 +89,7 @@ void Supervisor::main(RunConfig config, RecordStore store, UniqueFd session_sock
     // asio and the allocator throw when the machine has run out of something. Nothing of the sandbox outlives this
     // process.
     BEAM_LOG_ERROR(kRuntime, "supervisor: {}", fault.what());
-    ::_exit(kBeamFailed);
+    ::_exit(kExitBeamFailed);
   }
   ::_exit(0);
 }
@@ -352,333 +339,6 @@ void Supervisor::accept() {
     }
     accept();
   });
-}
-
-Result<> Supervisor::exec(Session& session, ExecRequest request, std::vector<UniqueFd> fds) {
-  if (busy_) {
-    defer(session, [this, request = std::move(request), fds = std::make_shared<std::vector<UniqueFd>>(std::move(fds))](
-                       Session& later) mutable { return exec(later, std::move(request), std::move(*fds)); });
-    return success();
-  }
-  if (ending()) {
-    return Error(0, config_.record.name + ": is ending");
-  }
-  if (request.argv.empty()) {
-    return Error(EPROTO, "exec without a command");
-  }
-  const auto environment = make_environment(config_.environment, request.environment, request.unset_environment);
-  interpose::SpawnRequest spawn;
-  spawn.argv = request.argv;
-  spawn.envp = environment;
-  spawn.working_directory =
-      request.working_directory.empty() ? config_.record.working_directory : request.working_directory;
-  spawn.umask = static_cast<mode_t>(request.umask) & 0777;
-  inherit(spawn);
-  // What there is to execute, the mount view says; without one, the workstation.
-  auto candidates = executable_candidates(request.argv.front(), environment);
-  if (!config_.mounts) {
-    auto path = find_executable(request.argv.front(), environment, spawn.working_directory);
-    if (!path.ok()) {
-      const int code = path.error().code();
-      session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
-      return success();
-    }
-    candidates = {std::move(path).value()};
-  }
-
-  std::shared_ptr<Console> console;
-  if (request.streams.terminal_mask != 0) {
-    BEAM_TRY_ASSIGN(console, Console::open(io_, request.streams));
-  }
-  std::array<UniqueFd, 3> streams;
-  auto next = fds.begin();
-  for (std::size_t i = 0; i < 3; ++i) {
-    if ((request.streams.terminal_mask & (1U << i)) == 0) {
-      if (next == fds.end()) {
-        return Error(EPROTO, "exec without stream " + std::to_string(i));
-      }
-      streams[i] = std::move(*next++);
-    }
-  }
-  BEAM_TRY(connect_terminal(streams, request.streams.terminal_mask, console ? console->slave() : -1));
-  for (std::size_t i = 0; i < 3; ++i) {
-    spawn.stdio[i] = streams[i].get();
-  }
-  spawn.controlling_terminal = console != nullptr;
-  Result<interpose::Spawned> spawned = Error(ENOENT, request.argv.front());
-  for (const std::string& candidate : candidates) {
-    spawn.path = candidate;
-    spawned = engine_->spawn(spawn);
-    if (spawned.ok() || (spawned.error().code() != ENOENT && spawned.error().code() != ENOTDIR)) {
-      break;
-    }
-  }
-  if (!spawned.ok() && spawned.error().code() == ENOEXEC && looks_like_shell_script(spawn.path)) {
-    spawn.argv.erase(spawn.argv.begin());
-    spawn.argv.insert(spawn.argv.begin(), {"sh", spawn.path});
-    spawn.path = "/bin/sh";
-    spawned = engine_->spawn(spawn);
-  }
-  if (!spawned.ok()) {
-    const int code = spawned.error().code();
-    if (is_launch_error(code)) {
-      session.send_last(Failed{launch_failure_status(code), code, launch_failure_message(request.argv.front(), code)});
-    } else {
-      session.send_last(failed(kBeamFailed, spawned.error()));
-    }
-    return success();
-  }
-  Job& job = jobs_[spawned->pid] = Job{spawned->pid, spawned->pid, console, false, {}};
-  job.streams = stand_ins(streams, request.streams.terminal_mask);
-  session.follow(spawned->pid, console, false);
-  session.send(Started{config_.record.name, spawned->pid.value()});
-  return success();
-}
-
-Result<> Supervisor::attach(Session& session, const AttachRequest& request) {
-  const auto job = jobs_.find(command_root_);
-  if (job == jobs_.end() || command_status_) {
-    return Error(0, config_.record.name + ": is ending");
-  }
-  if (!job->second.console) {
-    return Error(0, config_.record.name + ": has no terminal")
-        .remedy("run it with -t, or see its output with: beam logs");
-  }
-  session.send(Started{config_.record.name, job->second.target.value()});
-  session.follow(command_root_, job->second.console, true);
-  session.wait_for_end();
-  job->second.console->resize(request.window, true);
-  resume(session, Resume{true});
-  return success();
-}
-
-Status Supervisor::status() const {
-  Status status;
-  if (const auto job = jobs_.find(command_root_); job != jobs_.end()) {
-    status.command_vpid = job->second.target.value();
-    status.stopped = job->second.stopped;
-  }
-  if (engine_) {
-    for (const auto& process : engine_->processes()) {
-      ProcessStatus entry{process.vpid.value(), process.parent.value(), process.host_pid.value(), {}};
-      for (const auto& thread : process.threads) {
-        entry.vtids.push_back(thread.vtid.value());
-      }
-      status.processes.push_back(std::move(entry));
-    }
-  }
-  return status;
-}
-
-Result<> Supervisor::kill(VirtualPid target, int signal) {
-  if (target.value() == 0) {
-    const auto job = jobs_.find(command_root_);
-    if (job == jobs_.end()) {
-      return Error(ESRCH, config_.record.name);
-    }
-    target = job->second.target;
-  }
-  if (!engine_) {
-    return Error(ESRCH, config_.record.name);
-  }
-  auto sent = engine_->signal(target, signal);
-  if (!sent.ok()) {
-    return Error(sent.error().code(), config_.record.name + ":" + std::to_string(target.value()));
-  }
-  return sent;
-}
-
-void Supervisor::forward(Session& session, const Forward& message) {
-  const auto found = jobs_.find(session.followed());
-  if (found == jobs_.end() || !engine_) {
-    return;
-  }
-  const Job& job = found->second;
-  if (message.to_group) {
-    const pid_t own = engine_->to_host(job.target).value();
-    pid_t group = own > 0 ? ::getpgid(own) : -1;
-    if (job.console && job.console->foreground_group() > 0 &&
-        job.console->foreground_group() != engine_->to_host(job.root).value()) {
-      group = job.console->foreground_group();
-    }
-    if (group > 0 && ::kill(-group, message.signal) == 0) {
-      return;
-    }
-  }
-  const auto sent = engine_->signal(job.target, message.signal);
-  if (!sent.ok()) {
-    BEAM_LOG_DEBUG(kRuntime, "signal {}: {}", message.signal, sent.error().message());
-  }
-}
-
-void Supervisor::resume(Session& session, const Resume& message) {
-  const auto found = jobs_.find(session.followed());
-  if (found == jobs_.end() || !engine_) {
-    return;
-  }
-  const Job& job = found->second;
-  session.resumed();
-  if (message.foreground && job.root != job.target) {
-    // The init makes COMMAND the foreground group and continues it.
-    const auto sent = engine_->signal(job.root, SIGCONT);
-    if (!sent.ok()) {
-      BEAM_LOG_DEBUG(kRuntime, "continue: {}", sent.error().message());
-    }
-    return;
-  }
-  forward(session, Forward{SIGCONT, true});
-}
-
-void Supervisor::stop() {
-  // A freeze holds the event thread, and may be waiting for this one.
-  if (busy_) {
-    deferred_.push_back([this] { stop(); });
-  } else if (engine_) {
-    engine_->kill_all();
-  }
-}
-
-void Supervisor::on_exit(VirtualPid pid, int wait_status) {
-  asio::post(io_, [this, pid, wait_status] { exited(pid, wait_status); });
-}
-
-void Supervisor::on_empty() {
-  asio::post(io_, [this] {
-    empty_ = true;
-    finish();
-  });
-}
-
-void Supervisor::on_stop(VirtualPid pid, int signal) {
-  asio::post(io_, [this, pid, signal] { stopped(pid, signal); });
-}
-
-void Supervisor::on_continue(VirtualPid pid) {
-  asio::post(io_, [this, pid] { continued(pid); });
-}
-
-void Supervisor::inherit(interpose::SpawnRequest& request) const {
-  request.signal_mask = inherited_mask_;
-  request.ignored_signals = inherited_ignored_;
-}
-
-void Supervisor::stopped(VirtualPid pid, int signal) {
-  for (auto& [root, job] : jobs_) {
-    if (job.target != pid) {
-      continue;
-    }
-    const bool asks_for_terminal = job.console && (signal == SIGTTIN || signal == SIGTTOU);
-    // The init lets it go on in the foreground.
-    job.stopped = !asks_for_terminal || job.root == job.target;
-    for (const auto& session : std::list(sessions_)) {
-      if (session->followed() != root) {
-        continue;
-      }
-      if (asks_for_terminal) {
-        session->send(WantsTerminal{signal == SIGTTOU});
-      } else {
-        session->tell_stopped(signal);
-      }
-    }
-  }
-}
-
-void Supervisor::continued(VirtualPid pid) {
-  for (auto& [root, job] : jobs_) {
-    if (job.target != pid) {
-      continue;
-    }
-    job.stopped = false;
-    for (const auto& session : sessions_) {
-      if (session->followed() == root) {
-        session->tell_continued();
-      }
-    }
-  }
-}
-
-void Supervisor::exited(VirtualPid pid, int wait_status) {
-  const auto found = jobs_.find(pid);
-  if (found == jobs_.end()) {
-    return;
-  }
-  if (pid == command_root_) {
-    command_status_ = exit_status_of(wait_status);
-    stop();
-    return;
-  }
-  const Job job = std::move(found->second);
-  jobs_.erase(found);
-  if (job.console) {
-    job.console->drain();
-  }
-  for (const auto& session : std::list(sessions_)) {
-    if (session->followed() == pid) {
-      session->send_last(end_message(exit_status_of(wait_status)));
-    }
-  }
-}
-
-Ended Supervisor::end_message(int exit_status) const {
-  return frozen_image_ ? Ended{kExitFrozen, *frozen_image_} : Ended{exit_status, ""};
-}
-
-void Supervisor::finish() {
-  if (!empty_ || ended_ || busy_ || (!command_status_ && !launch_failure_)) {
-    return;
-  }
-  if (report_) {
-    // What PID 1 had to say comes first: whether COMMAND was executed at all. Reading it to its end calls this again.
-    return;
-  }
-  const std::string& name = config_.record.name;
-  ended_ = end_message(command_status_.value_or(kBeamFailed));
-  if (const auto job = jobs_.find(command_root_); job != jobs_.end() && job->second.console) {
-    job->second.console->drain();
-  }
-  if (recorded_) {
-    const auto kept = launch_failure_ || config_.record.remove_at_end
-                          ? store_.remove(name)
-                          : store_.finish(name, SandboxEnd{ended_->exit_status, ended_->image, now_ms()});
-    if (!kept.ok()) {
-      BEAM_LOG_ERROR(kRuntime, "record of {}: {}", name, kept.error().message());
-    }
-    if (!replaced_record_.empty()) {
-      store_.restore_replaced(name, replaced_record_);
-    }
-  }
-  if (listener_) {
-    listener_->close();
-    unlink_socket(config_.record.socket);
-  }
-  for (const auto& session : std::list(sessions_)) {
-    if (launch_failure_ && session == command_session_) {
-      session->send_last(*launch_failure_);
-    } else if (session == freezer_session_) {
-      session->send_last(freezer_reply_);
-    } else if (session->waits_for_end()) {
-      session->send_last(*ended_);
-    } else {
-      session->close();
-    }
-  }
-  command_session_.reset();
-  freezer_session_.reset();
-  stop_when_told();
-}
-
-void Supervisor::forget(Session& session) {
-  // Posted: the session may be in the middle of a call.
-  asio::post(io_, [this, address = &session] {
-    std::erase_if(sessions_, [address](const auto& entry) { return entry.get() == address; });
-    stop_when_told();
-  });
-}
-
-void Supervisor::stop_when_told() {
-  if (ended_ && sessions_.empty()) {
-    io_.stop();
-  }
 }
 
 }  // namespace beam::runtime

@@ -57,7 +57,7 @@ struct RunConfig {
   StreamSetup streams;
   bool trace = false;
   std::vector<std::string> trace_classes;
-  UniqueFd trace_file;  // none: stderr
+  UniqueFd trace_file;                         // none: stderr
   std::optional<rootfs::MountOptions> mounts;  // none: paths are the workstation's
   std::optional<ThawConfig> thaw;
 };

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "runtime/record.h"
+#include "runtime/supervisor_exit.h"
 
 namespace beam::runtime {
 
@@ -20,7 +21,6 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitNotFreezable = 3;
 inline constexpr int kExitNoSuch = 4;
 inline constexpr int kExitDamaged = 5;
-inline constexpr int kExitBeamFailed = 125;
 
 struct Verb {
   const char* name;

@@ -5,8 +5,6 @@
 namespace beam::runtime {
 namespace {
 
-constexpr int kExitFrozen = 85;
-
 int tell(const std::string& name, int exit_status, const std::string& image) {
   if (!image.empty()) {
     return fail(kExitFrozen, name + " frozen to " + image);
