@@ -25,8 +25,7 @@ void for_control(std::span<std::byte> control, Each each) {
     if (header.cmsg_len < sizeof header || header.cmsg_len > control.size() - at) {
       return;
     }
-    each(header.cmsg_level, header.cmsg_type,
-         control.subspan(at + CMSG_LEN(0), header.cmsg_len - CMSG_LEN(0)));
+    each(header.cmsg_level, header.cmsg_type, control.subspan(at + CMSG_LEN(0), header.cmsg_len - CMSG_LEN(0)));
     at += CMSG_ALIGN(header.cmsg_len);
   }
 }

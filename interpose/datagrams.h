@@ -1,5 +1,5 @@
-// Datagrams with addresses where the sandbox has a network of its own: the supervisor sends and receives them on its copy of
-// the program's socket.
+// Datagrams with addresses where the sandbox has a network of its own: the supervisor sends and receives them on its
+// copy of the program's socket.
 #pragma once
 
 #include <sys/socket.h>
@@ -15,8 +15,8 @@ namespace beam::interpose {
 
 struct Datagram {
   std::span<const std::byte> data;
-  AddressBytes to;                       // empty: where the socket is connected to
-  std::span<const std::byte> control;    // IP_PKTINFO and its like, in the program's addresses
+  AddressBytes to;                     // empty: where the socket is connected to
+  std::span<const std::byte> control;  // IP_PKTINFO and its like, in the program's addresses
 };
 // The bytes sent, or a negative errno value. -EAGAIN even of a socket that would wait.
 [[nodiscard]] std::int64_t send_datagram(ns::NetworkSpace& network, bool outside, const InetSocket& socket,

@@ -3,12 +3,12 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -39,8 +39,7 @@ bool is_free(const InetSocket& socket, const HostEndpoint& place, bool sharing =
 }
 
 bool all_free(const InetSocket& socket, const std::vector<HostEndpoint>& places) {
-  return std::all_of(places.begin(), places.end(),
-                     [&](const HostEndpoint& place) { return is_free(socket, place); });
+  return std::all_of(places.begin(), places.end(), [&](const HostEndpoint& place) { return is_free(socket, place); });
 }
 
 // A port number that is free at every place that the binding covers; 0: none was found.
@@ -63,14 +62,8 @@ std::uint16_t free_port(const NetworkSpace& network, const InetSocket& socket, B
   return 0;
 }
 
-// Two binds at once would each find the other's place free.
-std::mutex& bind_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
-
 int bind_to(NetworkSpace& network, const InetSocket& socket, Binding binding) {
-  const std::lock_guard lock(bind_mutex());
+  const std::lock_guard lock(network.bind_mutex());
   // A second bind is refused for that reason alone.
   if (const auto own = socket.own(); own && own->port != 0) {
     return EINVAL;
@@ -135,35 +128,14 @@ void come_from_with_port(const InetSocket& socket, const IpAddress& address) {
   }
 }
 
-// A connect that may wait does so for a moment only: the caller's signals have to reach it.
-class ShortWait {
- public:
-  explicit ShortWait(const InetSocket& socket) : fd_(socket.is_stream() && socket.is_blocking() ? socket.fd.get() : -1) {
-    socklen_t size = sizeof before_;
-    const timeval moment{0, 1};  // one tick of the kernel's
-    if (fd_ >= 0 && (::getsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &before_, &size) != 0 ||
-                     ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof moment) != 0)) {
-      fd_ = -1;
-    }
-  }
-  ~ShortWait() {
-    if (fd_ >= 0) {
-      ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &before_, sizeof before_);
-    }
-  }
-  ShortWait(const ShortWait&) = delete;
-  ShortWait& operator=(const ShortWait&) = delete;
-
- private:
-  int fd_;
-  timeval before_{};
-};
-
 Connecting connect_to(NetworkSpace& network, const InetSocket& socket, const HostEndpoint& place) {
   const auto address = ns::to_socket_address(place, socket.family);
   int error = 0;
   {
-    const ShortWait wait(socket);
+    std::optional<ShortTimeout> wait;
+    if (socket.is_stream()) {
+      wait.emplace(socket, SO_SNDTIMEO);
+    }
     error = ::connect(socket.fd.get(), address.raw(), address.size) == 0 ? 0 : errno;
   }
   if ((error == 0 || error == EINPROGRESS) && socket.is_stream()) {
@@ -223,7 +195,8 @@ bool take_v6_only(NetworkSpace& network, const InetSocket& socket) {
   }
   if (socket.option(IPPROTO_IPV6, IPV6_V6ONLY) == 1) {
     const int off = 0;
-    // Refused once the socket has a port, which it then had before it came here: by a thaw, or the workstation's network.
+    // Refused once the socket has a port, which it then had before it came here: by a thaw, or the workstation's
+    // network.
     ::setsockopt(socket.fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     network.set_v6_only(socket.cookie(), true);
     return true;
@@ -299,8 +272,8 @@ HostEndpoint datagram_place(const NetworkSpace& network, const InetSocket& socke
   if (places.size() == 1) {
     return places.front();
   }
-  const auto there = std::find_if(places.begin(), places.end(),
-                                  [&](const HostEndpoint& at) { return !is_free(socket, at, false); });
+  const auto there =
+      std::find_if(places.begin(), places.end(), [&](const HostEndpoint& at) { return !is_free(socket, at, false); });
   return there != places.end() ? *there : network.unrecorded_place(to);
 }
 

@@ -1,5 +1,5 @@
-// What bind(2), connect(2) and their like do to a socket of the internet families where the sandbox has a network of its own:
-// the supervisor does them on its copy of the socket, at the places that realise the program's addresses.
+// What bind(2), connect(2) and their like do to a socket of the internet families where the sandbox has a network of
+// its own: the supervisor does them on its copy of the socket, at the places that realise the program's addresses.
 #pragma once
 
 #include <linux/filter.h>
@@ -34,8 +34,8 @@ struct Connecting {
 };
 [[nodiscard]] Connecting connect_inet(ns::NetworkSpace& network, const InetSocket& socket, const AddressBytes& bytes);
 
-// What lets datagrams from the sandbox's own addresses in, and with `outside` also those that don't come from a loopback:
-// a socket at all of the workstation's addresses is not to hear those who have no business with the sandbox.
+// What lets datagrams from the sandbox's own addresses in, and with `outside` also those that don't come from a
+// loopback: a socket at all of the workstation's addresses is not to hear those who have no business with the sandbox.
 [[nodiscard]] std::vector<sock_filter> datagram_filter(std::uint32_t index, bool outside);
 
 // Where a datagram for the endpoint, one of the sandbox's own, is to go.

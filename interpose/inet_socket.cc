@@ -62,6 +62,22 @@ int InetSocket::bind(const ns::HostEndpoint& to) const {
   return ::bind(fd.get(), address.raw(), address.size) == 0 ? 0 : errno;
 }
 
+ShortTimeout::ShortTimeout(const InetSocket& socket, int option)
+    : fd_(socket.is_blocking() ? socket.fd.get() : -1), option_(option) {
+  socklen_t size = sizeof before_;
+  const timeval moment{0, 1};
+  if (fd_ >= 0 && (::getsockopt(fd_, SOL_SOCKET, option_, &before_, &size) != 0 ||
+                   ::setsockopt(fd_, SOL_SOCKET, option_, &moment, sizeof moment) != 0)) {
+    fd_ = -1;
+  }
+}
+
+ShortTimeout::~ShortTimeout() {
+  if (fd_ >= 0) {
+    ::setsockopt(fd_, SOL_SOCKET, option_, &before_, sizeof before_);
+  }
+}
+
 InetSocket open_socket(UniqueFd fd, int& error) {
   InetSocket socket;
   socket.fd = std::move(fd);

@@ -2,6 +2,8 @@
 // workstation, and who owns its other end.
 #pragma once
 
+#include <sys/time.h>
+
 #include <cstdint>
 #include <optional>
 
@@ -32,12 +34,27 @@ struct InetSocket {
   [[nodiscard]] int bind(const ns::HostEndpoint& to) const;
 };
 
+// While it lives, a call on a socket that waits (SO_SNDTIMEO for connect(2), SO_RCVTIMEO for accept(2)) does so for one
+// tick of the kernel's: the caller's signals have to reach it. Nothing of a socket that doesn't wait.
+class ShortTimeout {
+ public:
+  ShortTimeout(const InetSocket& socket, int option);
+  ~ShortTimeout();
+  ShortTimeout(const ShortTimeout&) = delete;
+  ShortTimeout& operator=(const ShortTimeout&) = delete;
+
+ private:
+  int fd_;
+  int option_;
+  timeval before_{};
+};
+
 // Any descriptor of the caller that is a socket; `error` is the errno value when it is none.
 [[nodiscard]] InetSocket open_socket(const AnswerCall& call, GuestFd fd, int& error);
 [[nodiscard]] InetSocket open_socket(UniqueFd fd, int& error);
 
-// Who has made the socket that is connected from `peer` to `own`, asked of the kernel (sock_diag(7)). Nothing when there is none
-// any more.
+// Who has made the socket that is connected from `peer` to `own`, asked of the kernel (sock_diag(7)). Nothing when
+// there is none any more.
 [[nodiscard]] std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own,
                                                  const ns::HostEndpoint& peer);
 

@@ -60,8 +60,8 @@ int read_message(const GuestMemory& memory, std::uint64_t address, Message& mess
     return EMSGSIZE;
   }
   std::vector<iovec> parts(header.msg_iovlen);
-  if (!parts.empty() && memory.read(reinterpret_cast<std::uint64_t>(header.msg_iov), parts.data(),
-                                    parts.size() * sizeof(iovec)) != 0) {
+  if (!parts.empty() &&
+      memory.read(reinterpret_cast<std::uint64_t>(header.msg_iov), parts.data(), parts.size() * sizeof(iovec)) != 0) {
     return EFAULT;
   }
   for (const iovec& part : parts) {
@@ -212,7 +212,9 @@ std::optional<Receiving> receiving(const GuestMemory& memory, std::uint64_t addr
   if (memory.read(address, &header, sizeof header) != 0) {
     return std::nullopt;
   }
-  Receiving message{address, reinterpret_cast<std::uint64_t>(header.msg_name), header.msg_namelen,
+  Receiving message{address,
+                    reinterpret_cast<std::uint64_t>(header.msg_name),
+                    header.msg_namelen,
                     reinterpret_cast<std::uint64_t>(header.msg_control),
                     std::min<std::size_t>(header.msg_controllen, kMostControl),
                     std::vector<iovec>(std::min<std::size_t>(header.msg_iovlen, kMostParts))};
@@ -224,6 +226,12 @@ std::optional<Receiving> receiving(const GuestMemory& memory, std::uint64_t addr
 }
 
 }  // namespace
+
+bool opens_fast(const RewriteCall& call, GuestFd fd, int flags) {
+  return (flags & MSG_FASTOPEN) != 0 && socket_of(call, fd, [](const InetSocket& socket) {
+                                          return socket.is_translated() && socket.is_stream();
+                                        }).has_value();
+}
 
 std::optional<Rewrite> send_named(RewriteCall& call, GuestFd fd, std::uint64_t message, int flags) {
   if (!carries_addresses(call.memory(), message)) {

@@ -214,8 +214,7 @@ std::vector<std::byte> RouteView::one(std::span<const std::byte> message) const 
   return copy;
 }
 
-std::vector<std::byte> RouteView::shown(const InetSocket& socket, std::span<const std::byte> answer,
-                                        std::size_t room) {
+std::vector<std::byte> RouteView::shown(const InetSocket& socket, std::span<const std::byte> answer, std::size_t room) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t cookie = socket.cookie();
   Listing& listing = listings_[cookie];

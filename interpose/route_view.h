@@ -1,6 +1,6 @@
-// What rtnetlink(7) tells about interfaces, addresses and routes, where the sandbox has a network of its own. The kernel is
-// asked as the program asks it, and answers about the workstation; on the way to the program that is taken out, and what
-// the sandbox has is put in at the end of the list.
+// What rtnetlink(7) tells about interfaces, addresses and routes, where the sandbox has a network of its own. The
+// kernel is asked as the program asks it, and answers about the workstation; on the way to the program that is taken
+// out, and what the sandbox has is put in at the end of the list.
 //
 // Not seen: answers that are read with recv(2) or read(2), which are not trapped.
 // Safe to use from any thread.

@@ -1,6 +1,5 @@
 #include "interpose/socket_address.h"
 
-#include <linux/tcp.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -38,14 +37,6 @@ ns::SocketAddress shown_name(const ns::NetworkSpace& network, const InetSocket& 
   }
   // A socket of IPv6 that is bound to all addresses shows ::, not the mapped 0.0.0.0.
   return ns::to_socket_address(shown, socket.family);
-}
-
-bool is_connecting(const InetSocket& socket) {
-  tcp_info info{};
-  socklen_t size = sizeof info;
-  constexpr std::uint8_t kSynSent = 2;  // TCP_SYN_SENT
-  return socket.is_stream() && ::getsockopt(socket.fd.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-         info.tcpi_state == kSynSent;
 }
 
 }  // namespace beam::interpose

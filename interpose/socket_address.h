@@ -17,7 +17,4 @@ namespace beam::interpose {
 // What getsockname(2) and getpeername(2) show of a translated socket.
 [[nodiscard]] ns::SocketAddress shown_name(const ns::NetworkSpace& network, const InetSocket& socket, bool of_peer);
 
-// Between a connect(2) and its success or failure.
-[[nodiscard]] bool is_connecting(const InetSocket& socket);
-
 }  // namespace beam::interpose

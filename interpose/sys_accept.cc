@@ -1,17 +1,21 @@
-// accept(2) and accept4(2) where the sandbox has a network of its own. A socket at an address of the workstation's loopback
-// can be reached by everybody on the workstation, so each connection is looked at before the program gets it, and what
-// comes from outside the group is closed.
+// accept(2) and accept4(2) where the sandbox has a network of its own. A socket at an address of the workstation's
+// loopback can be reached by everybody on the workstation, so each connection is looked at before the program gets it,
+// and what comes from outside the group is closed.
 //
-// What waits already is accepted by the supervisor; where nothing waits yet, the kernel does it in the program, which a signal
-// can interrupt there, and what came is looked at before it goes on.
+// What waits already is accepted by the supervisor; where nothing waits yet, the kernel does it in the program, which a
+// signal can interrupt there, and what came is looked at before it goes on.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
+#include <string>
 
 #include "interpose/agent/layout.h"
 #include "interpose/inet_calls.h"
@@ -24,8 +28,8 @@
 namespace beam::interpose {
 namespace {
 
-// Whoever is at the other end is of the sandbox's group: it has said so, or it comes from an address of the group and is
-// the same user's, which the kernel says.
+// Whoever is at the other end is of the sandbox's group: it has said so, or it comes from an address of the group and
+// is the same user's, which the kernel says.
 bool is_welcome(ns::NetworkSpace& network, const InetSocket& accepted) {
   const auto own = accepted.own();
   const auto peer = accepted.peer();
@@ -38,52 +42,47 @@ bool is_welcome(ns::NetworkSpace& network, const InetSocket& accepted) {
   return network.may_reach_us(*peer) && owner_of_peer(accepted.protocol, *own, *peer) == ::getuid();
 }
 
-// What an accept of this thread may wait, should another take the connection that was seen to wait.
-class ShortAccept {
- public:
-  explicit ShortAccept(const InetSocket& listener) : fd_(listener.is_blocking() ? listener.fd.get() : -1) {
-    socklen_t size = sizeof before_;
-    const timeval moment{0, 1};
-    if (fd_ >= 0 && (::getsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &before_, &size) != 0 ||
-                     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment) != 0)) {
-      fd_ = -1;
-    }
-  }
-  ~ShortAccept() {
-    if (fd_ >= 0) {
-      ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &before_, sizeof before_);
-    }
-  }
-  ShortAccept(const ShortAccept&) = delete;
-  ShortAccept& operator=(const ShortAccept&) = delete;
+// What is about to come costs a fraction here of what a wait in the program's own call does. Only one thread waits so,
+// for a moment, so that another is always there to answer; and no signal of the program's waits longer than that.
+bool comes_soon(ns::NetworkSpace& network, const InetSocket& listener) {
+  constexpr int kMoment = 1;  // millisecond
+  const std::unique_lock turn(network.wait_mutex(), std::try_to_lock);
+  pollfd ready{listener.fd.get(), POLLIN, 0};
+  return ::poll(&ready, 1, turn.owns_lock() ? kMoment : 0) > 0;
+}
 
- private:
-  int fd_;
-  timeval before_{};
-};
-
-// One connection that is welcome. No descriptor: `error`, EAGAIN when none waits.
-UniqueFd take(ns::NetworkSpace& network, const InetSocket& listener, int flags, InetSocket& accepted, int& error) {
+// Takes one connection that is welcome. 0 or an errno value: EAGAIN when none waits.
+int take(ns::NetworkSpace& network, const InetSocket& listener, int flags, InetSocket& accepted) {
   for (;;) {
-    pollfd ready{listener.fd.get(), POLLIN, 0};
-    if (listener.is_blocking() && ::poll(&ready, 1, 0) <= 0) {
-      error = EAGAIN;
-      return {};
+    if (listener.is_blocking() && !comes_soon(network, listener)) {
+      return EAGAIN;
     }
     UniqueFd fd;
     {
-      const ShortAccept wait(listener);
+      // Another may take the connection that was seen to wait.
+      const ShortTimeout wait(listener, SO_RCVTIMEO);
       fd.reset(::accept4(listener.fd.get(), nullptr, nullptr, (flags & SOCK_NONBLOCK) | SOCK_CLOEXEC));
-      error = fd ? 0 : errno;
     }
     if (!fd) {
-      return {};
+      return errno;
     }
+    int error = 0;
     accepted = open_socket(std::move(fd), error);
     if (is_welcome(network, accepted)) {
-      return std::move(accepted.fd);
+      return 0;
     }
   }
+}
+
+// Whether the caller may have one descriptor more. One that it may not have is found out by the kernel before it takes
+// a connection, which so goes on waiting (__sys_accept4_file, net/socket.c).
+bool has_room(const Caller& caller) {
+  rlimit limit{};
+  struct stat open {};
+  // The size of the directory is how many there are (Linux 6.2; 0 before).
+  return ::prlimit(caller.tid.value(), RLIMIT_NOFILE, nullptr, &limit) != 0 ||
+         ::stat(("/proc/" + std::to_string(caller.tid.value()) + "/fd").c_str(), &open) != 0 ||
+         static_cast<rlim_t>(open.st_size) < limit.rlim_cur;
 }
 
 Answer accept_now(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size_at,
@@ -101,22 +100,22 @@ Answer accept_now(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> addres
       listener.option(SOL_SOCKET, SO_ACCEPTCONN) != 1) {
     return Answer::pass();
   }
+  if (!has_room(call.caller)) {
+    return Answer::escalate();
+  }
   InetSocket accepted;
-  UniqueFd taken = take(*network, listener, flags, accepted, error);
-  if (!taken) {
+  if (error = take(*network, listener, flags, accepted); error != 0) {
     return error == EAGAIN && listener.is_blocking() ? Answer::escalate() : Answer::error(error);
   }
   if (address.address() != 0) {
-    accepted.fd = std::move(taken);
     const ns::SocketAddress peer = shown_name(*network, accepted, true);
-    taken = std::move(accepted.fd);
     if (const int unwritten =
             write_address(call.memory(), peer.storage, peer.size, address.address(), size_at.address());
         unwritten != 0) {
       return Answer::error(unwritten);
     }
   }
-  return Answer::descriptor(std::move(taken), (flags & SOCK_CLOEXEC) != 0);
+  return Answer::descriptor(std::move(accepted.fd), (flags & SOCK_CLOEXEC) != 0);
 }
 
 struct Accept : CallInProgress {

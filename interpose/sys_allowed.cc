@@ -117,8 +117,6 @@ const ListRegistration kPaths{
 const ListRegistration kSockets{
     ALLOW(shutdown),
     // Those that are trapped where it is needed (message_traps.h).
-    ALLOW(sendmsg),
-    ALLOW(sendmmsg),
     ALLOW(recvmsg),
     ALLOW(recvmmsg),
 };
@@ -160,8 +158,7 @@ const ListRegistration kProcess{
 };
 
 const ListRegistration kIpc{
-    ALLOW(shmdt),           ALLOW(mq_unlink), ALLOW(mq_timedsend),
-    ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
+    ALLOW(shmdt), ALLOW(mq_unlink), ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
 };
 
 #undef ALLOW

@@ -1,5 +1,5 @@
-// sendto(2) and recvfrom(2) with an address, and the network's part of sendmsg(2) and recvmsg(2) (sys_message.cc). Of datagram
-// sockets only: on a connection the kernel heeds no address, and gives none.
+// sendto(2) and recvfrom(2) with an address, and the network's part of sendmsg(2) and recvmsg(2) (sys_message.cc). Of
+// datagram sockets only: on a connection the kernel heeds no address, and gives none.
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -111,10 +111,8 @@ Answer received(const AnswerCall& call, const InetSocket& socket, RemotePtr<void
   if (there != 0 && call.memory().write(data.address(), bytes.data(), there) != 0) {
     return Answer::error(EFAULT);
   }
-  const ns::SocketAddress from =
-      shown_source(*call.shared.options.network, socket, source, message.msg_namelen);
-  if (const int error =
-          write_address(call.memory(), from.storage, from.size, address.address(), size_at.address());
+  const ns::SocketAddress from = shown_source(*call.shared.options.network, socket, source, message.msg_namelen);
+  if (const int error = write_address(call.memory(), from.storage, from.size, address.address(), size_at.address());
       error != 0) {
     return Answer::error(error);
   }
@@ -150,8 +148,8 @@ struct ReceiveFrom : CallInProgress {
   void at_exit(ExitCall& call) override {
     int error = 0;
     sockaddr_storage source{};
-    if (call.result() < 0 || call.memory().read(address, &source, static_cast<std::size_t>(
-                                                                      std::min<int>(room, sizeof source))) != 0) {
+    if (call.result() < 0 ||
+        call.memory().read(address, &source, static_cast<std::size_t>(std::min<int>(room, sizeof source))) != 0) {
       return;
     }
     const InetSocket socket = open_socket(copy_descriptor(call.task().tid, *call.task().process, fd, error), error);

@@ -24,6 +24,10 @@
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 namespace beam::interpose {
 namespace {
 
@@ -80,12 +84,58 @@ Answer made_socket(const AnswerCall& call, int family) {
 
 constexpr std::uint64_t kTypeMask = 0xf;  // SOCK_TYPE_MASK of the kernel, less SOCK_CLOEXEC and SOCK_NONBLOCK
 
-BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (TrapWhen{{is(0, AF_UNIX)}, {is(0, AF_INET), is(1, SOCK_DGRAM, kTypeMask)}, {is(0, AF_INET6), is(1, SOCK_DGRAM, kTypeMask)},
-                            {is(0, AF_NETLINK), is(2, NETLINK_ROUTE)}}),
-                  int family, int type, int protocol) {
-  (void)type, (void)protocol;
-  // Datagrams are sent to names of the network view too (datagrams.h).
-  return family != AF_UNIX && call.shared.options.network == nullptr ? Answer::pass() : made_socket(call, family);
+// All but plain TCP: what messages carry names for, and what the network view does not know.
+TrapWhen sockets_of_interest() {
+  TrapWhen when{{is(0, AF_UNIX)},
+                {is(0, AF_NETLINK), is(2, NETLINK_ROUTE)},
+                {is_not(0, AF_UNIX), is_not(0, AF_INET), is_not(0, AF_INET6), is_not(0, AF_NETLINK)}};
+  for (const int family : {AF_INET, AF_INET6}) {
+    when.push_back({is(0, static_cast<std::uint64_t>(family)), is_not(1, SOCK_STREAM, kTypeMask)});
+    when.push_back({is(0, static_cast<std::uint64_t>(family)), is_not(2, 0), is_not(2, IPPROTO_TCP)});
+  }
+  return when;
+}
+
+// Of a sandbox that reaches nothing outside: 0, or how a kernel refuses what it has not, or what the caller may not
+// have.
+int refused_without_outside(int family, int type, int protocol) {
+  switch (family) {
+    case AF_UNIX:
+    case AF_NETLINK:
+    case AF_ALG:
+      return 0;
+    case AF_INET:
+    case AF_INET6:
+      break;
+    default:
+      return EAFNOSUPPORT;
+  }
+  switch (protocol) {
+    case 0:
+      return (type & kTypeMask) == SOCK_RAW ? EPROTONOSUPPORT : 0;
+    case IPPROTO_TCP:
+    case IPPROTO_MPTCP:
+    case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
+      return (type & kTypeMask) == SOCK_RAW ? EPERM : 0;
+    case IPPROTO_ICMP:
+    case IPPROTO_ICMPV6:
+      return EACCES;
+    default:
+      return (type & kTypeMask) == SOCK_RAW ? EPERM : EPROTONOSUPPORT;
+  }
+}
+
+BEAM_SYSCALL_WHEN(socket, Strategy::kAnswer, (sockets_of_interest()), int family, int type, int protocol) {
+  const bool has_network = call.shared.options.network != nullptr;
+  if (has_network && !call.shared.options.outside) {
+    if (const int error = refused_without_outside(family, type, protocol); error != 0) {
+      return Answer::error(error);
+    }
+  }
+  const bool datagrams = (family == AF_INET || family == AF_INET6) && (type & kTypeMask) == SOCK_DGRAM;
+  const bool carries_names = family == AF_UNIX || (has_network && (datagrams || family == AF_NETLINK));
+  return carries_names ? made_socket(call, family) : Answer::pass();
 }
 BEAM_ESCALATED(socket, int family, int, int) {
   return with_traps(call, traps_for(family));
@@ -294,7 +344,20 @@ struct SendOne : CallInProgress {
   void at_exit(ExitCall& /*call*/) override {}
 };
 
+// Trapped in every process, as it can name where it goes. Whoever may go there is asked by the event thread.
+BEAM_SYSCALL_WHEN(sendmsg, Strategy::kAnswer, (TrapWhen{{is(2, MSG_FASTOPEN, MSG_FASTOPEN)}}), GuestFd,
+                  RemotePtr<msghdr>, int) {
+  return Answer::escalate();
+}
+BEAM_SYSCALL_WHEN(sendmmsg, Strategy::kAnswer, (TrapWhen{{is(3, MSG_FASTOPEN, MSG_FASTOPEN)}}), GuestFd,
+                  RemotePtr<mmsghdr>, unsigned, int) {
+  return Answer::escalate();
+}
+
 BEAM_ESCALATED(sendmsg, GuestFd fd, RemotePtr<msghdr> address, int flags) {
+  if (opens_fast(call, fd, flags)) {
+    return Rewrite::error(EOPNOTSUPP);
+  }
   if (auto named = send_named(call, fd, address.address(), flags)) {
     return std::move(*named);
   }
@@ -375,6 +438,9 @@ struct SendMany : CallInProgress {
 };
 
 BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count, int flags) {
+  if (opens_fast(call, fd, flags)) {
+    return Rewrite::error(EOPNOTSUPP);
+  }
   if (auto named = send_many_named(call, fd, messages.address(), count, flags)) {
     return std::move(*named);
   }

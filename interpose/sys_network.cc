@@ -1,5 +1,6 @@
-// The names of sockets: bind(2), connect(2), listen(2), getsockname(2), getpeername(2). Those of the internet families where
-// the sandbox has a network of its own (inet_calls.h), those of UNIX sockets where it has a mount view (unix_calls.h).
+// The names of sockets: bind(2), connect(2), listen(2), getsockname(2), getpeername(2). Those of the internet families
+// where the sandbox has a network of its own (inet_calls.h), those of UNIX sockets where it has a mount view
+// (unix_calls.h).
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,14 +23,18 @@ Answer left_to_kernel(const AnswerCall& call) {
   return call.shared.view != nullptr || call.shared.options.network != nullptr ? Answer::escalate() : Answer::pass();
 }
 
-BEAM_SYSCALL(bind, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, int size) {
+// The socket and the address that it is to get or to go to. 0 or an errno value.
+int open_with_address(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> address, int size, InetSocket& socket,
+                      AddressBytes& bytes) {
   int error = 0;
-  const InetSocket socket = open_socket(call, fd, error);
-  if (error != 0) {
-    return Answer::error(error);
-  }
+  socket = open_socket(call, fd, error);
+  return error != 0 ? error : read_address(call.memory(), address.address(), size, bytes);
+}
+
+BEAM_SYSCALL(bind, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, int size) {
+  InetSocket socket;
   AddressBytes bytes;
-  if (error = read_address(call.memory(), address.address(), size, bytes); error != 0) {
+  if (const int error = open_with_address(call, fd, address, size, socket, bytes); error != 0) {
     return Answer::error(error);
   }
   std::string path;
@@ -79,13 +84,9 @@ BEAM_SYSCALL(listen, Strategy::kAnswer, GuestFd fd, int backlog) {
 
 BEAM_SYSCALL(connect, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, int size) {
   ns::NetworkSpace* network = call.shared.options.network.get();
-  int error = 0;
-  const InetSocket socket = open_socket(call, fd, error);
-  if (error != 0) {
-    return Answer::error(error);
-  }
+  InetSocket socket;
   AddressBytes bytes;
-  if (error = read_address(call.memory(), address.address(), size, bytes); error != 0) {
+  if (const int error = open_with_address(call, fd, address, size, socket, bytes); error != 0) {
     return Answer::error(error);
   }
   if (network != nullptr && socket.is_translated()) {
@@ -116,7 +117,11 @@ BEAM_ESCALATED(connect, GuestFd, RemotePtr<sockaddr> address, int size) {
   }
   if (const ns::NetworkSpace* network = call.shared().options.network.get()) {
     const auto parsed = ns::parse_socket_address(bytes.data(), bytes.size());
-    if (parsed && network->place_of(parsed->ip) != ns::NetworkSpace::Place::kOutside) {
+    const bool outside = parsed && network->place_of(parsed->ip) == ns::NetworkSpace::Place::kOutside;
+    if (outside && !call.shared().options.outside) {
+      return Rewrite::error(ENETUNREACH);  // another address when it was looked at first
+    }
+    if (parsed && !outside) {
       // Begun already: the kernel goes on with it, wherever it is told to. A program that has changed the address since
       // then gets no further than its own sandbox.
       const auto place = ns::to_socket_address(network->unrecorded_place({parsed->ip, parsed->port}), bytes[0]);

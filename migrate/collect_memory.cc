@@ -161,7 +161,8 @@ Result<bool> Collector::mapping(VirtualPid vpid, const interpose::Task& task, co
   mapping.backing = Backing::kFile;
   const auto [known, fresh] = mapped_files_.emplace(range.path, static_cast<std::uint32_t>(state_.mapped_files.size()));
   if (fresh) {
-    state_.mapped_files.push_back({to_image_path(sandbox_.shared(), range.path), static_cast<std::uint64_t>(info.st_size),
+    state_.mapped_files.push_back({to_image_path(sandbox_.shared(), range.path),
+                                   static_cast<std::uint64_t>(info.st_size),
                                    info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec});
   }
   mapping.file = known->second;
@@ -218,17 +219,17 @@ Result<> Collector::private_pages(const interpose::Task& task, std::size_t index
   }
   std::optional<LaterPages> later;
   if (!context_.ends && total >= kWorthATwin) {
-    BEAM_TRY_ASSIGN(auto twin, twin_of(task, space));
+    BEAM_TRY_ASSIGN(auto twin, twin_of(task));
     if (twin) {
       later = LaterPages{std::move(*twin), index, {}};
     }
   }
   for (const auto& [mapping, range] : found) {
     const bool readable = (mapping->protection & PROT_READ) != 0;
-    const bool copied_by_fork =
-        !whole_mappings_.contains({index, mapping->start}) &&
-        std::none_of(mapping->advice.begin(), mapping->advice.end(),
-                     [](std::int32_t advice) { return advice == MADV_DONTFORK || advice == MADV_WIPEONFORK; });
+    const bool copied_by_fork = !whole_mappings_.contains({index, mapping->start}) &&
+                                std::none_of(mapping->advice.begin(), mapping->advice.end(), [](std::int32_t advice) {
+                                  return advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+                                });
     space.pages.push_back({range.first, range.second - range.first, out.size()});
     if (later && copied_by_fork) {
       later->runs.push_back({space.pages.size() - 1, readable});
@@ -243,7 +244,7 @@ Result<> Collector::private_pages(const interpose::Task& task, std::size_t index
 }
 
 // Nothing where the copy has to be made at once: a thread that is stopped by a signal is not to be moved.
-Result<std::optional<Twin>> Collector::twin_of(const interpose::Task& task, const AddressSpaceState& /*space*/) {
+Result<std::optional<Twin>> Collector::twin_of(const interpose::Task& task) {
   if (task.held_stop_signal != 0 || task.vfork_child != VirtualPid()) {
     return std::optional<Twin>();
   }

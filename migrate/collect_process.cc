@@ -18,10 +18,10 @@
 #include <cstdlib>
 
 #include "base/log.h"
-#include "migrate/network.h"
 #include "migrate/collector.h"
 #include "migrate/image_path.h"
 #include "migrate/kernel_structs.h"
+#include "migrate/network.h"
 
 namespace beam::migrate {
 namespace {
@@ -224,8 +224,7 @@ Result<> Collector::live(const LiveProcess& live) {
     state.working_directory_deleted = true;
   }
   // In the sandbox's /proc, by the sandbox's ids: those of the workstation will be others.
-  state.working_directory =
-      to_image_path(sandbox_.shared(), sandbox_.shared().proc->shown(state.working_directory));
+  state.working_directory = to_image_path(sandbox_.shared(), sandbox_.shared().proc->shown(state.working_directory));
   state.executable = to_image_path(sandbox_.shared(), state.executable);
   BEAM_TRY_ASSIGN(const std::string root, read_proc_link(tid, "root"));
   BEAM_TRY_ASSIGN(const std::string own_root, read_proc_link(HostPid(::getpid()), "root"));

@@ -114,7 +114,7 @@ class Collector {
   Result<bool> mapping(VirtualPid vpid, const interpose::Task& task, const MemoryRange& range, Mapping& mapping);
   Result<> memory_layout(Remote& remote, MemoryLayout& layout);
   Result<> private_pages(const interpose::Task& task, std::size_t index, ImageFileWriter& out);
-  Result<std::optional<Twin>> twin_of(const interpose::Task& task, const AddressSpaceState& space);
+  Result<std::optional<Twin>> twin_of(const interpose::Task& task);
   Result<> set_subreapers(bool on);
 
   // collect_inodes.cc
@@ -154,7 +154,7 @@ class Collector {
   std::vector<KeptInode> inodes_;                                   // of each of state_.shared_memory
   std::map<const interpose::AddressSpace*, std::uint32_t> spaces_;  // to state_.address_spaces
   std::set<std::int32_t> continued_;                                // whose parents are still to be told
-  std::vector<const interpose::Task*> space_users_;                                // a task in each of state_.address_spaces
+  std::vector<const interpose::Task*> space_users_;                 // a task in each of state_.address_spaces
   std::map<const interpose::OwnFilter*, std::uint32_t> filters_;    // to state_.filters
   // A process for each table of a type (KCMP_FILES and its like), in the kernel's own order of them.
   struct TableOrder {

@@ -125,8 +125,7 @@ Result<FreezeReport> freeze(Engine& engine, const FreezeOptions& options) {
   }
   std::optional<Snapshot> snapshot;
   std::optional<Result<FreezeReport>> result;
-  engine.on_event_thread(
-      [&](Tracer& tracer) { result = freeze_on_event_thread(tracer, options, image, snapshot); });
+  engine.on_event_thread([&](Tracer& tracer) { result = freeze_on_event_thread(tracer, options, image, snapshot); });
   if (snapshot && result->ok()) {
     result = complete(*snapshot, image);
   }

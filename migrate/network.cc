@@ -62,8 +62,8 @@ NetworkState collect_network(const ns::NetworkSpace* network) {
   }
   state.index = network->index();
   for (const auto& [protocol, binding] : network->bindings()) {
-    state.bindings.push_back({protocol, bytes_of(binding.ip), binding.port, binding.v6_only, bytes_of(binding.host.ip),
-                              binding.host.port});
+    state.bindings.push_back(
+        {protocol, bytes_of(binding.ip), binding.port, binding.v6_only, bytes_of(binding.host.ip), binding.host.port});
   }
   return state;
 }

@@ -16,8 +16,8 @@ namespace beam::migrate {
 // An address of the image, as it is now. Null: it stays what it is.
 void carry_over(const ns::NetworkSpace* network, InetAddress& address);
 
-// IPV6_V6ONLY of a socket of a sandbox with a network of its own is kept by the view, and only shows in the options that
-// an image has of it.
+// IPV6_V6ONLY of a socket of a sandbox with a network of its own is kept by the view, and only shows in the options
+// that an image has of it.
 void collect_v6_only(const ns::NetworkSpace* network, int fd, SocketOptions& options);
 void forget_v6_only(SocketOptions& options);
 void restore_v6_only(ns::NetworkSpace* network, int fd, const SocketOptions& options);

@@ -1,6 +1,6 @@
-// Names of sockets that the ended sandbox had are free only when the kernel has let go of its last descriptions, which it does
-// a moment after their processes are gone (fput() defers it, fs/file_table.c; so does the collector of descriptors in
-// messages, net/unix/garbage.c). A thaw that follows at once waits for that moment.
+// Names of sockets that the ended sandbox had are free only when the kernel has let go of its last descriptions, which
+// it does a moment after their processes are gone (fput() defers it, fs/file_table.c; so does the collector of
+// descriptors in messages, net/unix/garbage.c). A thaw that follows at once waits for that moment.
 #pragma once
 
 #include <chrono>

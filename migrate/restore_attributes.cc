@@ -153,8 +153,7 @@ Result<> Restorer::make_timers(Remote& remote, const ProcessState& process) {
     for (std::int32_t made = -1; made != timer->id;) {
       Batch batch(remote);
       const std::uint64_t id = batch.put(timer->id);
-      batch.add("make a timer", SYS_timer_create,
-                static_cast<std::uint64_t>(static_cast<std::int64_t>(clock)),
+      batch.add("make a timer", SYS_timer_create, static_cast<std::uint64_t>(static_cast<std::int64_t>(clock)),
                 batch.put(event), id);
       BEAM_TRY(batch.run());
       made = batch.get<std::int32_t>(id);

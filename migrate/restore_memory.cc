@@ -23,7 +23,8 @@ constexpr long kMseal = 462;
 constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
-// Twice the index of the file, or of the inode that no path leads to; one more where the mapping must not become writable.
+// Twice the index of the file, or of the inode that no path leads to; one more where the mapping must not become
+// writable.
 std::uint32_t inode_key(const Mapping& mapping) {
   return mapping.file * 2 + (mapping.shared && mapping.may_write ? 0U : 1U);
 }

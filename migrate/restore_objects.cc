@@ -184,9 +184,9 @@ Result<> Restorer::open_mapped_files() {
       return Error(ESTALE, "the mapped file " + file.path + " has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
     }
-    read_only_files_.emplace_back(writable[i] ? ::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(),
-                                                       O_RDONLY | O_CLOEXEC)
-                                              : ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+    read_only_files_.emplace_back(
+        writable[i] ? ::open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_RDONLY | O_CLOEXEC)
+                    : ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
     if (!read_only_files_.back()) {
       return Error::from_errno("open the mapped file " + file.path + " for reading");
     }

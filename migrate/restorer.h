@@ -153,10 +153,10 @@ class Restorer {
   MakeContext context_;
   std::map<std::uint32_t, UniqueFd> objects_;
   std::map<std::string, std::string> carried_;  // paths of files of the image, by those that they stand for
-  std::vector<UniqueFd> mapped_files_;     // of state_.mapped_files, for writing where a mapping may write to it
-  std::vector<UniqueFd> read_only_files_;  // the same, for mappings that must not become writable
-  std::vector<int> sysv_memory_;                      // the workstation's ids
-  std::vector<UniqueFd> inodes_;                      // of state_.shared_memory, open for reading and writing
+  std::vector<UniqueFd> mapped_files_;          // of state_.mapped_files, for writing where a mapping may write to it
+  std::vector<UniqueFd> read_only_files_;       // the same, for mappings that must not become writable
+  std::vector<int> sysv_memory_;                // the workstation's ids
+  std::vector<UniqueFd> inodes_;                // of state_.shared_memory, open for reading and writing
   std::map<std::uint32_t, std::string> executables_;  // where those of the inodes stand meanwhile that are executed
   std::vector<UniqueFd> read_only_inodes_;            // the same, for mappings that must not become writable
   std::map<std::int32_t, interpose::Task*> leaders_;  // by virtual pid; zombies until they end

@@ -128,10 +128,10 @@ struct SharedMemoryState {
   std::string page_file;
   std::vector<PageRun> pages;  // the last one ends with its page, whatever the size
   InodeKind kind = InodeKind::kAnonymous;
-  std::uint32_t mode = 0;        // permissions; of memfds and files
-  std::uint32_t seals = 0;       // F_GET_SEALS, of a memfd
-  std::int64_t modified_ns = 0;  // of a file
-  bool linkable = false;         // linkat(2) may give it a name: made with O_TMPFILE
+  std::uint32_t mode = 0;                     // permissions; of memfds and files
+  std::uint32_t seals = 0;                    // F_GET_SEALS, of a memfd
+  std::int64_t modified_ns = 0;               // of a file
+  bool linkable = false;                      // linkat(2) may give it a name: made with O_TMPFILE
   std::vector<ExtendedAttribute> attributes;  // of a file: xattr(7)
 };
 BEAM_STATE_SINCE(SharedMemoryState, attributes, 2)
@@ -186,7 +186,7 @@ struct ThreadAttributes {
   std::optional<Credentials> credentials;
   // The program's own seccomp filters, oldest first: indexes in SandboxState.filters.
   std::vector<std::uint32_t> filters;
-  bool strict = false;  // the last of them stands for SECCOMP_MODE_STRICT
+  bool strict = false;                         // the last of them stands for SECCOMP_MODE_STRICT
   std::optional<std::int32_t> memory_failure;  // PR_MCE_KILL
   // PR_SET_NO_NEW_PRIVS as the program sees it, 0 or 1; older images do not say, and mean 1.
   std::optional<std::int32_t> no_new_privs;
@@ -464,7 +464,8 @@ struct NetworkBindingState {
 BEAM_STATE(NetworkBindingState, 1, protocol, address, port, v6_only, host_address, host_port)
 
 struct NetworkState {
-  std::uint32_t index = 0;  // what realised it (ns/host_addresses.h); addresses of sockets have it too. 0: the workstation's
+  std::uint32_t index =
+      0;  // what realised it (ns/host_addresses.h); addresses of sockets have it too. 0: the workstation's
   std::vector<NetworkBindingState> bindings;
 };
 BEAM_STATE(NetworkState, 1, index, bindings)

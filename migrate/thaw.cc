@@ -1,5 +1,5 @@
-#include "migrate/network.h"
 #include "migrate/thaw.h"
+#include "migrate/network.h"
 
 #include <time.h>
 

@@ -47,7 +47,6 @@ Result<HostPid> fork_stopped(HostPid tid, std::uint64_t flags) {
     return died();
   }
   const user_regs_struct saved = *regs;
-  *regs = saved;
   regs->rip = BEAM_AGENT_GADGET;
   regs->rax = SYS_clone;
   regs->orig_rax = ~0ULL;
@@ -71,7 +70,8 @@ Result<HostPid> fork_stopped(HostPid tid, std::uint64_t flags) {
       child = HostPid(static_cast<pid_t>(message));
     } else if (event == PTRACE_EVENT_STOP) {
       asked_to_stop = true;
-    } else if (event == 0 && ::ptrace(PTRACE_GETREGS, tid.value(), nullptr, &now) == 0 && now.rip != BEAM_AGENT_GADGET) {
+    } else if (event == 0 && ::ptrace(PTRACE_GETREGS, tid.value(), nullptr, &now) == 0 &&
+               now.rip != BEAM_AGENT_GADGET) {
       if (child == HostPid() && static_cast<std::int64_t>(now.rax) < 0) {
         errno = static_cast<int>(-static_cast<std::int64_t>(now.rax));
       }
@@ -105,8 +105,8 @@ Result<Twin> Twin::make(const interpose::Task& task) {
   kill_and_reap(between);
   // As a child of the task it is left for the task to wait for.
   StoppedTracee tracee(task.tid);
-  const auto reaped = tracee.inject(BEAM_AGENT_GADGET, SYS_wait4,
-                                    {static_cast<std::uint64_t>(between.value()), 0, __WALL, 0, 0, 0});
+  const auto reaped =
+      tracee.inject(BEAM_AGENT_GADGET, SYS_wait4, {static_cast<std::uint64_t>(between.value()), 0, __WALL, 0, 0, 0});
   if (!tracee.flush_regs()) {
     BEAM_TRY(std::move(twin));
     kill_and_reap(*twin);
@@ -117,10 +117,10 @@ Result<Twin> Twin::make(const interpose::Task& task) {
   Twin made(*twin);
   // An end of a pipe that it kept open would be missed.
   StoppedTracee own(made.host());
-  BEAM_TRY_ASSIGN(const std::int64_t closed,
-                  own.inject(BEAM_AGENT_GADGET, SYS_close_range, {0, ~0U, 0, 0, 0, 0}));
+  BEAM_TRY_ASSIGN(const std::int64_t closed, own.inject(BEAM_AGENT_GADGET, SYS_close_range, {0, ~0U, 0, 0, 0, 0}));
   if (closed < 0 || !own.flush_regs()) {
-    return Error(static_cast<int>(-closed), "close the descriptors of a copy of task " + std::to_string(task.tid.value()));
+    return Error(static_cast<int>(-closed),
+                 "close the descriptors of a copy of task " + std::to_string(task.tid.value()));
   }
   return made;
 }

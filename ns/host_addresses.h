@@ -1,6 +1,6 @@
 // The addresses that realise a sandbox's network on this workstation. All of 127.0.0.0/8 is the workstation's loopback
-// (RFC 1122 3.2.1.3; the kernel's local table routes the whole net to lo), so every sandbox gets addresses of its own in it,
-// one for each part of its network, and its sockets keep their port numbers:
+// (RFC 1122 3.2.1.3; the kernel's local table routes the whole net to lo), so every sandbox gets addresses of its own
+// in it, one for each part of its network, and its sockets keep their port numbers:
 //
 //     127 . <part: 3 bits><index: 21 bits>
 //
@@ -40,11 +40,15 @@ inline constexpr std::uint32_t kIndexBits = 21;
 
 [[nodiscard]] IpAddress part_address(Part part, std::uint32_t index);
 [[nodiscard]] PartAddress parse_part(const IpAddress& address);
-[[nodiscard]] inline bool is_loopback(Part part) { return part == Part::kLoopback4 || part == Part::kLoopback6; }
-[[nodiscard]] inline bool is_v6(Part part) { return part == Part::kGroup6 || part == Part::kLoopback6; }
+[[nodiscard]] inline bool is_loopback(Part part) {
+  return part == Part::kLoopback4 || part == Part::kLoopback6;
+}
+[[nodiscard]] inline bool is_v6(Part part) {
+  return part == Part::kGroup6 || part == Part::kLoopback6;
+}
 
-// Port numbers below 1024 need a privilege on the workstation (ip_unprivileged_port_start in ip(7)) and none in a sandbox:
-// they are realised above, at the address of moved ports.
+// Port numbers below 1024 need a privilege on the workstation (ip_unprivileged_port_start in ip(7)) and none in a
+// sandbox: they are realised above, at the address of moved ports.
 inline constexpr std::uint16_t kFirstUnprivileged = 1024;
 [[nodiscard]] std::uint16_t moved_low_port(Part part, std::uint16_t port);
 struct LowPort {

@@ -22,7 +22,7 @@ struct IpAddress {
   static IpAddress loopback4() { return v4(INADDR_LOOPBACK); }
   static IpAddress loopback6() { return v6(in6addr_loopback); }
 
-  [[nodiscard]] bool is_v4() const;  // mapped
+  [[nodiscard]] bool is_v4() const;        // mapped
   [[nodiscard]] std::uint32_t v4() const;  // host byte order
   [[nodiscard]] bool is_any() const;       // 0.0.0.0, mapped or not, or ::
   [[nodiscard]] bool is_loopback() const;  // 127.0.0.0/8 or ::1

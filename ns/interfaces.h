@@ -20,8 +20,8 @@ struct InterfaceAddress {
 struct Interface {
   std::string name;
   int index = 0;
-  unsigned flags = 0;         // IFF_*
-  std::uint16_t type = 0;     // ARPHRD_*
+  unsigned flags = 0;      // IFF_*
+  std::uint16_t type = 0;  // ARPHRD_*
   std::uint32_t mtu = 0;
   std::array<std::uint8_t, 6> hardware{};
   InterfaceAddress address4;

@@ -1,9 +1,10 @@
-// The network of one sandbox as its programs see it, and what realises it on this workstation: an IPv4 and an IPv6 address in
-// the group's virtual network, a loopback of its own, and all ports of both, for each transport protocol. Sockets are the
-// kernel's own throughout; only the addresses that they are bound and connected to stand for others (host_addresses.h).
+// The network of one sandbox as its programs see it, and what realises it on this workstation: an IPv4 and an IPv6
+// address in the group's virtual network, a loopback of its own, and all ports of both, for each transport protocol.
+// Sockets are the kernel's own throughout; only the addresses that they are bound and connected to stand for others
+// (host_addresses.h).
 //
-// Owns: the claim of the sandbox's addresses on this workstation, and the record of what has been bound in it, which the
-// kernel can't tell back: that a socket is bound to all addresses, and which port one that had to move stands for.
+// Owns: the claim of the sandbox's addresses on this workstation, and the record of what has been bound in it, which
+// the kernel can't tell back: that a socket is bound to all addresses, and which port one that had to move stands for.
 // A record is not taken back when its socket is closed, since closing is not looked at: what it says is where to look,
 // and the kernel says whether somebody is there.
 // Safe to use from any thread.
@@ -13,6 +14,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <shared_mutex>
@@ -61,12 +63,17 @@ class NetworkSpace {
   [[nodiscard]] bool is_own(const IpAddress& ip) const;
   // Where that is realised under its own port number, or the number that stands for a privileged one.
   [[nodiscard]] HostEndpoint place_for(const Binding& binding) const;
-  // Where it is realised when an outsider has its port at every address of the workstation: at a port of the kernel's choice.
+  // Where it is realised when an outsider has its port at every address of the workstation: at a port of the kernel's
+  // choice.
   [[nodiscard]] HostEndpoint moved_place() const { return {part_address(Part::kMoved, index()), 0}; }
   // An address that no sandbox ever binds to: who can't bind there either is kept out by an outsider.
   [[nodiscard]] HostEndpoint unused_place(std::uint16_t port) const;
   // Where else nobody may be, for a bind to succeed as it would on a machine of its own.
   [[nodiscard]] std::vector<HostEndpoint> must_be_free(Protocol protocol, const Binding& binding) const;
+  // Held over the whole of a bind: two at once would each find the other's place free.
+  [[nodiscard]] std::mutex& bind_mutex() { return bind_mutex_; }
+  // Held by the one thread that waits for a moment on behalf of a program.
+  [[nodiscard]] std::mutex& wait_mutex() { return wait_mutex_; }
   void record(Protocol protocol, const Binding& binding);
   [[nodiscard]] std::optional<Binding> binding_at(Protocol protocol, const HostEndpoint& host) const;
 
@@ -127,6 +134,8 @@ class NetworkSpace {
   HostIndex index_;
   std::uint32_t address_;
   std::uint32_t former_index_ = kNoIndex;
+  std::mutex bind_mutex_;
+  std::mutex wait_mutex_;
   mutable std::shared_mutex mutex_;
   std::map<std::pair<Protocol, std::uint16_t>, std::vector<Binding>> by_port_;  // the youngest first
   std::map<std::pair<Protocol, HostEndpoint>, Binding> by_host_;

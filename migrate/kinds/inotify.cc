@@ -120,8 +120,8 @@ class Inotify : public KindOf<InotifyState> {
       struct stat there {};
       const bool link = path != paths.end() && ::lstat(path->c_str(), &there) == 0 && S_ISLNK(there.st_mode) &&
                         there.st_ino == info.inode;
-      state.watches.push_back(
-          {info.number, info.mask | (link ? static_cast<unsigned>(IN_DONT_FOLLOW) : 0U), path == paths.end() ? "" : to_image_path(context.shared, *path), 0});
+      state.watches.push_back({info.number, info.mask | (link ? static_cast<unsigned>(IN_DONT_FOLLOW) : 0U),
+                               path == paths.end() ? "" : to_image_path(context.shared, *path), 0});
     }
     std::sort(state.watches.begin(), state.watches.end(),
               [](const InotifyWatch& a, const InotifyWatch& b) { return a.number < b.number; });
@@ -137,8 +137,8 @@ class Inotify : public KindOf<InotifyState> {
       // The kernel's own encoding of a device: 20 bits of minor number.
       const auto& known = context.known(::makedev(info.device >> 20U, info.device & 0xfffffU), info.inode);
       const auto holder = std::find_if(known.begin(), known.end(), [&](const KnownFile& candidate) {
-        return is_watch_of(info, "/proc/" + std::to_string(candidate.tid.value()) + "/fd/" + std::to_string(candidate.fd),
-                           0);
+        return is_watch_of(info,
+                           "/proc/" + std::to_string(candidate.tid.value()) + "/fd/" + std::to_string(candidate.fd), 0);
       });
       if (holder == known.end()) {
         return Error(kObstacle, "inotify watches a file whose path is not known any more");

@@ -42,9 +42,9 @@ namespace {
 
 constexpr int kKeptFlags = O_NONBLOCK | O_ASYNC;
 // Those of which a socket that waits for nothing has no more to it than what is kept here.
-constexpr int kKnownProtocols[] = {NETLINK_ROUTE,   NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT, NETLINK_GENERIC,
-                                   NETLINK_AUDIT,   NETLINK_SELINUX,   NETLINK_CONNECTOR,      NETLINK_NETFILTER,
-                                   NETLINK_XFRM,    NETLINK_USERSOCK,  NETLINK_FIB_LOOKUP,     NETLINK_CRYPTO};
+constexpr int kKnownProtocols[] = {NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT, NETLINK_GENERIC,
+                                   NETLINK_AUDIT, NETLINK_SELINUX,   NETLINK_CONNECTOR,      NETLINK_NETFILTER,
+                                   NETLINK_XFRM,  NETLINK_USERSOCK,  NETLINK_FIB_LOOKUP,     NETLINK_CRYPTO};
 constexpr int kOptions[] = {NETLINK_PKTINFO, NETLINK_BROADCAST_ERROR, NETLINK_NO_ENOBUFS,
                             NETLINK_CAP_ACK, NETLINK_EXT_ACK,         NETLINK_GET_STRICT_CHK};
 

@@ -33,8 +33,8 @@ Result<UniqueFd> new_socket(int family) {
   return fd;
 }
 
-// While sockets are made, several may need the same port; what the program had set returns at the end. `waits`: for the sandbox
-// that has just ended to let go of it.
+// While sockets are made, several may need the same port; what the program had set returns at the end. `waits`: for the
+// sandbox that has just ended to let go of it.
 Result<> bind_to(int fd, const InetAddress& address, bool waits = true) {
   if (address.empty() || (port_of(address) == 0 && is_wildcard(address))) {
     return success();
@@ -180,7 +180,8 @@ Result<> make_ended(MadeTcp& made, const TcpSocketState& state, UniqueFd& own, U
   if (error == EADDRNOTAVAIL || error == EADDRINUSE) {
     // The connection that it was is still in TIME_WAIT and has the port, which nobody can take from it. Of an ended
     // connection the port is but a name that getsockname(2) tells.
-    BEAM_LOG_WARN(kMigrate, "an ended TCP connection of {} comes back with another port", to_text(connection.own_address));
+    BEAM_LOG_WARN(kMigrate, "an ended TCP connection of {} comes back with another port",
+                  to_text(connection.own_address));
     set_port(connection.own_address, 0);
     BEAM_TRY_ASSIGN(error, connect_from(connection.own_address));
   }

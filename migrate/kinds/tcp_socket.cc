@@ -4,8 +4,8 @@
 // So what is under way is brought to the receiving end before anything is collected, and a thaw connects anew: from the
 // connecting end's own port to a socket that listens at the accepting end's, which is the sandbox's own where it still
 // has one. Then each queue is filled through the other end, and ends are closed as they were.
-#include "migrate/network.h"
 #include "migrate/kinds/tcp_socket.h"
+#include "migrate/network.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>

@@ -14,8 +14,8 @@
 
 #include "interpose/inode_search.h"
 #include "migrate/kinds/unix_socket.h"
-#include "migrate/stand_in.h"
 #include "migrate/patience.h"
+#include "migrate/stand_in.h"
 
 namespace beam::migrate {
 namespace {

@@ -1,6 +1,7 @@
 """beam run --net: a network of its own for each sandbox, the workstation's, and none."""
 
 import json
+import os
 import socket
 import subprocess
 
@@ -70,9 +71,94 @@ class Network(cli.Case):
             done = self.beam("run", "--rm", "--", *program(CLIENT, ADDRESS="127.0.0.1", PORT=port))
             self.assertEqual(done.stdout.strip(), "Connection refused")
 
+    def realised(self, port):
+        """Where the kernel has the sandbox's listening socket."""
+        for path, columns in (("/proc/net/tcp", 8), ("/proc/net/tcp6", 32)):
+            with open(path, encoding="ascii") as table:
+                for line in table.readlines()[1:]:
+                    own, state = line.split()[1], line.split()[3]
+                    ip = bytes.fromhex(own[columns - 8:columns])[::-1]
+                    if state == "0A" and int(own[-4:], 16) == port and ip[0] == 127 and ip != b"\x7f\0\0\1":
+                        yield socket.inet_ntoa(ip)
+
+    def knock(self, address, port, source=None, user=None):
+        """What somebody outside hears there: the sandbox's words, or nothing."""
+        text = program("import socket\n"
+                       "s = socket.socket()\n"
+                       "SOURCE and s.bind((SOURCE, 0))\n"
+                       "s.settimeout(5)\n"
+                       "try:\n  s.connect(('ADDRESS', PORT)); print(s.recv(100).decode())\n"
+                       "except ConnectionError: print()\n", SOURCE=repr(source), ADDRESS=address, PORT=port)
+        lower = ["setpriv", "--reuid", user, "--clear-groups"] if user else []
+        done = subprocess.run([*lower, *text], capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.strip()
+
+    def test_nobody_comes_in(self):
+        self.serve("box", 42042)
+        places = list(self.realised(42042))
+        self.assertEqual(len(places), 1)
+        self.assertEqual(self.knock(places[0], 42042), "")
+        self.assertEqual(self.knock("127.0.0.1", 42042), "")
+        if os.getuid() == 0:
+            # Another user, also from the very addresses that the sandbox's own connections have.
+            self.assertEqual(self.knock(places[0], 42042, user="nobody"), "")
+            self.assertEqual(self.knock(places[0], 42042, source=places[0], user="nobody"), "")
+        self.assertEqual(self.ask("box", "127.0.0.1", 42042), "hello 127.0.0.1")
+        self.ok("rm", "-f", "box")
+
+    def test_no_datagram_comes_in(self):
+        text = ("import socket\n"
+                "a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.bind(('0.0.0.0', 42043)); a.settimeout(60)\n"
+                "print('ready', flush=True)\n"
+                "print(a.recv(100).decode(), flush=True)\n")
+        self.ok("run", "-d", "--name", "box", "--", "python3", "-c", text)
+        self.wait_for(lambda: "ready" in self.ok("logs", "box"), "box listens")
+        with open("/proc/net/udp", encoding="ascii") as table:
+            places = [bytes.fromhex(line.split()[1][:8])[::-1] for line in table.readlines()[1:]
+                      if int(line.split()[1][-4:], 16) == 42043]
+        self.assertEqual([ip[0] for ip in places], [127])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+            outside.sendto(b"from outside", (socket.inet_ntoa(places[0]), 42043))
+        self.ok("exec", "box", "--", "python3", "-c",
+                "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'from inside', ('127.0.0.1', 42043))")
+        self.ok("wait", "box")
+        self.assertEqual(self.ok("logs", "box"), "ready\nfrom inside\n")
+
+    def test_no_way_round(self):
+        """Data that goes with the connection itself (tcp(7) TCP_FASTOPEN) names its address in a message."""
+        text = ("import errno, socket\n"
+                "for send in (lambda s: s.sendmsg([b'x'], [], socket.MSG_FASTOPEN, ('127.0.0.1', PORT)),\n"
+                "             lambda s: s.sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', PORT))):\n"
+                "  try: send(socket.socket()); print('sent')\n"
+                "  except OSError as error: print(errno.errorcode[error.errno])\n")
+        with socket.socket() as outside:
+            outside.bind(("127.0.0.1", 0))
+            outside.listen()
+            done = self.beam("run", "--rm", "--", *program("".join(text), PORT=outside.getsockname()[1]))
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ENOTSUP\nENOTSUP\n", ""))
+            outside.settimeout(0)
+            self.assertRaises(BlockingIOError, outside.accept)
+
     def test_none_reaches_nothing(self):
         done = self.beam("run", "--rm", "--net", "none", "--", *program(CLIENT, ADDRESS="192.0.2.1", PORT=80))
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "Network is unreachable"))
+        # Families and protocols that the view has no part in, and datagrams.
+        text = ("import errno, socket\n"
+                "def told(call):\n"
+                "  try: call(); return 'done'\n"
+                "  except OSError as error: return errno.errorcode[error.errno]\n"
+                "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                "print(told(lambda: u.sendto(b'x', ('192.0.2.1', 9))), told(lambda: u.sendmsg([b'x'], [], 0, ('192.0.2.1', 9))))\n"
+                "print(told(lambda: u.connect(('192.0.2.1', 9))))\n"
+                "print(told(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)))\n"
+                "print(told(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6)))\n"
+                "print(told(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)))\n"
+                "print(told(lambda: socket.socket(40, socket.SOCK_STREAM)))\n"  # AF_VSOCK
+                "a, b = socket.socketpair(); a.send(b'x'); socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)\n")
+        done = self.beam("run", "--rm", "--net", "none", "--", "python3", "-c", text)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, "ENETUNREACH ENETUNREACH\nENETUNREACH\nEACCES\nEACCES\nEPROTONOSUPPORT\nEAFNOSUPPORT\n")
 
     def test_host_is_the_workstation(self):
         with socket.socket() as outside:

@@ -2,6 +2,7 @@
 # addresses, ports chosen by the kernel, and the errors of names that can't be had.
 import errno
 import os
+import resource
 import socket
 import sys
 
@@ -81,6 +82,31 @@ def errors():
         check(one.getsockname()[0] == ANY4 and one.getsockname()[1] != 0)
 
 
+def no_descriptor_left():
+    """A connection that there is no descriptor for goes on waiting."""
+    with socket.create_server((LO4, 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"still here")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, hard))
+        spare = []
+        while True:
+            try:
+                spare.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError as error:
+                check(error.errno == errno.EMFILE)
+                break
+        for blocking in (True, False):
+            listener.setblocking(blocking)
+            check(refused(listener.accept) == errno.EMFILE)
+        os.close(spare.pop())
+        accepted, _ = listener.accept()
+        check(accepted.recv(100) == b"still here")
+        accepted.close()
+        for fd in spare:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def only_v6():
     with socket.socket(socket.AF_INET6) as six, socket.socket() as four:
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -108,6 +134,7 @@ for family, bound, to in ((socket.AF_INET, LO4, LO4), (socket.AF_INET, ANY4, LO4
     datagrams(family, bound, to)
 packet_info()
 errors()
+no_descriptor_left()
 only_v6()
 check({name for _, name in socket.if_nameindex()} >= {"lo"})
 print("PASS")
