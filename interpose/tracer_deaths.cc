@@ -139,6 +139,13 @@ void Tracer::forget_zombie(HostPid host) {
   if (process == nullptr || process->threads != 0) {
     return;
   }
+  if (::kill(host.value(), 0) == 0) {
+    // The wait may have told an earlier piece of news (WUNTRACED, WCONTINUED) of one that has ended since.
+    const auto stat = read_proc_stat(host);
+    if (stat && stat->state == 'Z') {
+      return;
+    }
+  }
   shared_.tasks.remove_process(host);
   shared_.proc->process_is_gone(process->vpid);
   if (zombies_ > 0) {
