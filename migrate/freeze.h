@@ -29,6 +29,9 @@ struct FreezeOptions {
   // The runtime's description of the sandbox, kept as it is (Manifest.sandbox). Asked for on the event thread, once
   // nothing of the sandbox runs and nothing stands in the way.
   std::function<Result<std::string>()> describe;
+  // Asked on the event thread once the image is complete, with the processes, which stand still: whether they may end.
+  // On an error they run on. The image stays; it is the caller's to remove.
+  std::function<Result<>(const std::vector<HostPid>& processes)> confirm;
   // Called on the event thread once the image is complete and durable, and before anything is ended.
   std::function<void()> on_durable;
   // Where every obstacle goes when the error is kObstacle; null: nowhere.

@@ -95,6 +95,13 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
   }
   BEAM_TRY_ASSIGN(const std::uint64_t bytes, image.commit(describe(std::move(sandbox))));
   const FreezeReport report = report_of(collector.state(), bytes);
+  if (options.confirm) {
+    std::vector<HostPid> processes;
+    for (const auto& [host, process] : tracer.shared().tasks.processes()) {
+      processes.push_back(host);
+    }
+    BEAM_TRY(options.confirm(processes));
+  }
   if (options.on_durable) {
     options.on_durable();
   }

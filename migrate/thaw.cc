@@ -51,6 +51,9 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
     tracer.shared().message_traps = state.message_traps & (interpose::kTrapSends | interpose::kTrapReceives);
     Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
     result = restorer.build();
+    if (result->ok() && options.confirm) {
+      result = options.confirm();
+    }
     if (result->ok()) {
       restorer.start();
     } else {

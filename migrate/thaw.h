@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,8 @@ struct ThawOptions {
   std::vector<int> consoles;          // slave ends of the new terminals, as many as the image has; not consumed
   bool force = false;                 // go on with files that have changed since the freeze
   interpose::EngineOptions engine;    // an empty host_name: the image's
+  // Asked on the event thread once all is there and held: whether it may run. On an error nothing of it is left.
+  std::function<Result<>()> confirm;
 };
 
 // The sandbox runs when this returns. kDamaged: the image is damaged, and no process was made. On any failure nothing

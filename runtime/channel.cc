@@ -11,16 +11,6 @@
 namespace beam::runtime {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x4d414542;  // "BEAM"
-
-struct Header {
-  std::uint32_t magic;
-  std::uint16_t version;
-  std::uint16_t type;
-  std::uint32_t length;
-  std::uint32_t fds;
-};
-
 Result<> wait_for(int fd, short events, int patience_ms) {
   struct pollfd entry = {fd, events, 0};
   while (true) {
@@ -47,29 +37,26 @@ Result<std::pair<UniqueFd, UniqueFd>> make_socket_pair() {
   return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
 }
 
-Result<> Channel::send_frame(MessageType type, std::string payload, const std::vector<int>& fds) {
-  if (payload.size() > kLargestPayload) {
-    return Error(E2BIG, "send a message of " + std::to_string(payload.size()) + " bytes");
-  }
-  const Header header{kMagic, kProtocolVersion, static_cast<std::uint16_t>(type),
-                      static_cast<std::uint32_t>(payload.size()), static_cast<std::uint32_t>(fds.size())};
+Result<> Channel::send_frame(MessageType type, std::string_view payload, const std::vector<int>& fds) {
   if (sent_ == out_.size()) {
     out_.clear();
     sent_ = 0;
   }
+  std::optional<PendingFds> pending;
   if (!fds.empty()) {
-    PendingFds pending{out_.size(), {}};
+    pending = PendingFds{out_.size(), {}};
     for (const int fd : fds) {
       UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
       if (!copy) {
         return Error::from_errno("duplicate descriptor " + std::to_string(fd));
       }
-      pending.fds.push_back(std::move(copy));
+      pending->fds.push_back(std::move(copy));
     }
-    out_fds_.push_back(std::move(pending));
   }
-  out_.append(reinterpret_cast<const char*>(&header), sizeof header);
-  out_ += payload;
+  BEAM_TRY(append_frame(out_, type, payload, fds.size()));
+  if (pending) {
+    out_fds_.push_back(std::move(*pending));
+  }
   return flush();
 }
 
@@ -187,37 +174,19 @@ Result<bool> Channel::fill() {
 }
 
 Result<std::optional<Frame>> Channel::next() {
-  if (in_.size() - taken_ < sizeof(Header)) {
+  BEAM_TRY_ASSIGN(auto received, first_frame(std::string_view(in_).substr(taken_)));
+  if (!received) {
     return std::optional<Frame>();
   }
-  Header header{};
-  std::memcpy(&header, in_.data() + taken_, sizeof header);
-  if (header.magic != kMagic) {
-    return Error(EPROTO, "receive from the peer: not a Beam message");
-  }
-  if (header.version != kProtocolVersion) {
-    return Error(EPROTO, "the peer speaks protocol version " + std::to_string(header.version) + ", this beam version " +
-                             std::to_string(kProtocolVersion))
-        .remedy("use the beam that started the sandbox");
-  }
-  if (header.length > kLargestPayload || header.fds > kMostFds) {
-    return Error(EPROTO, "receive from the peer: message too large");
-  }
-  if (in_.size() - taken_ - sizeof header < header.length) {
-    return std::optional<Frame>();
-  }
-  if (header.fds > in_fds_.size()) {
+  if (received->fds > in_fds_.size()) {
     return Error(EPROTO, "receive from the peer: descriptors are missing");
   }
-  Frame frame;
-  frame.type = static_cast<MessageType>(header.type);
-  frame.payload.assign(in_, taken_ + sizeof header, header.length);
-  for (std::uint32_t i = 0; i < header.fds; ++i) {
-    frame.fds.push_back(std::move(in_fds_.front()));
+  for (std::size_t i = 0; i < received->fds; ++i) {
+    received->frame.fds.push_back(std::move(in_fds_.front()));
     in_fds_.pop_front();
   }
-  taken_ += sizeof header + header.length;
-  return std::optional<Frame>(std::move(frame));
+  taken_ += received->bytes;
+  return std::optional<Frame>(std::move(received->frame));
 }
 
 Result<Frame> Channel::receive() {

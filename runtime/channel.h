@@ -14,31 +14,14 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "runtime/frame.h"
 #include "runtime/messages.h"
 #include "runtime/wire.h"
 
 namespace beam::runtime {
 
-struct Frame {
-  MessageType type{};
-  std::string payload;
-  std::vector<UniqueFd> fds;
-
-  template <typename Message>
-  [[nodiscard]] Result<Message> as() const {
-    if (type != Message::kType) {
-      return Error(EPROTO, "unexpected message " + std::to_string(static_cast<int>(type)));
-    }
-    return decode<Message>(payload);
-  }
-};
-
 class Channel {
  public:
-  // A command line with its environment fits: execve(2) takes at most 6 MiB of both.
-  static constexpr std::size_t kLargestPayload = 8U << 20U;
-  static constexpr std::size_t kMostFds = 8;
-
   explicit Channel(UniqueFd socket) : socket_(std::move(socket)) {}
 
   // How long receive() waits for something to arrive; -1: for ever.
@@ -52,6 +35,8 @@ class Channel {
   Result<> send(const Message& message, const std::vector<int>& fds = {}) {
     return send_frame(Message::kType, encode(message), fds);
   }
+  // Of whatever message, without descriptors.
+  Result<> send_frame(MessageType type, std::string_view payload) { return send_frame(type, payload, {}); }
   // Sends what is queued, as far as the socket takes it.
   Result<> flush();
   // The same, but waits until all is sent.
@@ -65,7 +50,7 @@ class Channel {
   Result<Frame> receive();
 
  private:
-  Result<> send_frame(MessageType type, std::string payload, const std::vector<int>& fds);
+  Result<> send_frame(MessageType type, std::string_view payload, const std::vector<int>& fds);
   Result<> transmit(int flags);
 
   struct PendingFds {

@@ -1,5 +1,6 @@
-// What `beam` and a supervisor say to each other. One session is one connection: the client's first message says what
-// it is for, and the supervisor's last one how it ended. A change of any message is a change of kProtocolVersion.
+// What `beam` and a supervisor say to each other (and workstations: link_messages.h). One session is one connection:
+// the client's first message says what it is for, and the supervisor's last one how it ended. A change of any message
+// is a change of kProtocolVersion.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,7 @@
 
 namespace beam::runtime {
 
-inline constexpr std::uint16_t kProtocolVersion = 3;
+inline constexpr std::uint16_t kProtocolVersion = 4;
 
 enum class MessageType : std::uint16_t {
   // client to supervisor
@@ -25,6 +26,8 @@ enum class MessageType : std::uint16_t {
   kResume,
   kFreeze,
   kCheck,
+  kMigrate,
+  kGo,
   // supervisor to client
   kStarted = 64,
   kOutput,
@@ -36,6 +39,26 @@ enum class MessageType : std::uint16_t {
   kFailed,
   kFrozen,
   kObstacles,
+  kHeld,
+  // between workstations
+  kOffer = 128,
+  kFileStart,
+  kFileBytes,
+  kImageEnd,
+  kReady,
+  kCommit,
+  kDrop,
+  kMoved,
+  kDecisionRequest,
+  kDecision,
+  kLoadRequest,
+  kLoad,
+  kListRequest,
+  kList,
+  kRunVerb,
+  kStreamBytes,
+  kStreamEnd,
+  kStreamTaken,
 };
 
 struct WindowSize {
@@ -138,6 +161,23 @@ struct FreezeRequest {
 // Answered by Obstacles or Failed.
 struct CheckRequest {
   static constexpr MessageType kType = MessageType::kCheck;
+  template <typename Archive>
+  void serialize(Archive&) {}
+};
+
+// To another workstation of the cluster; answered by Done, Obstacles or Failed.
+struct MigrateRequest {
+  static constexpr MessageType kType = MessageType::kMigrate;
+  std::string workstation;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(workstation);
+  }
+};
+
+// A sandbox that was thawed held may run: answered as a launch is.
+struct Go {
+  static constexpr MessageType kType = MessageType::kGo;
   template <typename Archive>
   void serialize(Archive&) {}
 };
@@ -289,6 +329,16 @@ struct Obstacles {
   template <typename Archive>
   void serialize(Archive& archive) {
     archive(entries);
+  }
+};
+
+// A sandbox was thawed as far as it can be without running; it waits for Go.
+struct Held {
+  static constexpr MessageType kType = MessageType::kHeld;
+  std::string name;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(name);
   }
 };
 

@@ -116,6 +116,9 @@ void Session::handle(Frame frame) {
 }
 
 Result<> Session::dispatch(Frame& frame) {
+  if (supervisor_.passes_on(*this, frame)) {
+    return success();
+  }
   switch (frame.type) {
     case MessageType::kExec: {
       BEAM_TRY_ASSIGN(auto request, frame.as<ExecRequest>());
@@ -147,6 +150,10 @@ Result<> Session::dispatch(Frame& frame) {
     }
     case MessageType::kCheck:
       return supervisor_.check(*this);
+    case MessageType::kMigrate: {
+      BEAM_TRY_ASSIGN(const auto request, frame.as<MigrateRequest>());
+      return supervisor_.migrate(*this, request);
+    }
     case MessageType::kInput: {
       BEAM_TRY_ASSIGN(const auto input, frame.as<Input>());
       if (console_) {

@@ -35,6 +35,10 @@ class Session : public ConsoleSink, public std::enable_shared_from_this<Session>
     close_if_done();
   }
 
+  void send_frame(MessageType type, std::string_view payload) { after_send(channel_.send_frame(type, payload)); }
+  // Before start(): waits for the client's next message.
+  Result<Frame> receive() { return channel_.receive(); }
+
   // What this client is about: the process that it started or attached to, and that one's terminal.
   void follow(VirtualPid root, std::shared_ptr<Console> console, bool replay);
   [[nodiscard]] VirtualPid followed() const { return followed_; }

@@ -17,6 +17,7 @@
 #include "runtime/local_socket.h"
 #include "runtime/network.h"
 #include "runtime/paths.h"
+#include "runtime/relay.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/session.h"
 #include "runtime/supervisor_exit.h"

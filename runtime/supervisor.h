@@ -10,9 +10,11 @@
 #include <array>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <deque>
 #include <functional>
+#include <future>
 #include <list>
 #include <map>
 #include <memory>
@@ -27,12 +29,14 @@
 #include "migrate/freeze.h"
 #include "rootfs/mount_plan.h"
 #include "runtime/console.h"
+#include "runtime/frame.h"
 #include "runtime/init_protocol.h"
 #include "runtime/messages.h"
 #include "runtime/record.h"
 
 namespace beam::runtime {
 
+class Relay;
 class Session;
 struct StreamSources;
 
@@ -45,6 +49,7 @@ struct ThawConfig {
   VirtualPid root;  // as in SandboxDescription
   VirtualPid target;
   bool stopped = false;
+  bool held = false;  // until the client says Go
 };
 
 // What `beam run` or `beam thaw` asks for.
@@ -84,6 +89,9 @@ class Supervisor : public interpose::Observer {
   void stop();
   Result<> freeze(Session& session, const FreezeRequest& request);
   Result<> check(Session& session);
+  Result<> migrate(Session& session, const MigrateRequest& request);
+  // True: the sandbox runs elsewhere, and what its client says has been passed on to there.
+  bool passes_on(const Session& session, const Frame& frame);
   [[nodiscard]] const SandboxRecord& record() const { return config_.record; }
   [[nodiscard]] const std::optional<Ended>& ended() const { return ended_; }
   void forget(Session& session);
@@ -131,7 +139,13 @@ class Supervisor : public interpose::Observer {
   Result<std::string> describe(const Consoles& consoles);
   // Runs `work` on the main thread and waits for it.
   template <typename T>
-  T on_main_thread(std::function<T()> work);
+  T on_main_thread(std::function<T()> work) {
+    // Shared: this thread may go on before set_value() has returned.
+    const auto promise = std::make_shared<std::promise<T>>();
+    auto future = promise->get_future();
+    asio::post(io_, [promise, work = std::move(work)] { promise->set_value(work()); });
+    return future.get();
+  }
   void frozen(const Result<migrate::FreezeReport>& result, const Obstacles& obstacles, bool keep_running,
               const std::shared_ptr<Session>& session);
   // Runs `work` beside the main thread and `done` on it. While it is busy so, requests that need the event thread,
@@ -139,6 +153,18 @@ class Supervisor : public interpose::Observer {
   void work_aside(std::function<void()> work, std::function<void()> done);
   void defer(Session& session, std::function<Result<>(Session&)> request);
   void run_deferred();
+
+  // supervisor_migrate.cc
+  struct Migration;
+  // Somebody here waits for COMMAND, or uses its terminal.
+  [[nodiscard]] bool followed() const;
+  void move_aside(Migration& work);
+  Result<> hand_over(Migration& work, const std::vector<HostPid>& processes);
+  void migrated(Migration& work);
+  void leave();
+  void relayed(Frame frame);
+  template <typename Message>
+  void relay_ended(const Message& message);
 
   RunConfig config_;
   RecordStore store_;
@@ -171,6 +197,10 @@ class Supervisor : public interpose::Observer {
   std::optional<std::string> frozen_image_;                // the sandbox ends because it is there
   std::shared_ptr<Session> freezer_session_;
   Frozen freezer_reply_;
+  std::shared_ptr<Session> mover_;
+  std::optional<std::string> moved_to_;  // the sandbox ends here because it runs there
+  bool left_ = false;                    // nothing of it is here any more
+  std::shared_ptr<Relay> relay_;         // to where it is, for those who wait for it here
   // Last, so that its threads end before anything that they post to.
   std::unique_ptr<interpose::Engine> engine_;
 };
@@ -178,6 +208,8 @@ class Supervisor : public interpose::Observer {
 // Descriptors by which a freeze knows streams again, without keeping open those whose other end is somebody's. Not
 // those of `terminal_mask`.
 [[nodiscard]] std::array<UniqueFd, 3> stand_ins(const std::array<UniqueFd, 3>& streams, unsigned terminal_mask);
+
+[[nodiscard]] Obstacles to_message(const std::vector<migrate::Obstacle>& list);
 
 // The exit status that a shell shows for a waitpid(2) status.
 [[nodiscard]] int exit_status_of(int wait_status);

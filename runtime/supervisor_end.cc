@@ -93,6 +93,9 @@ void Supervisor::exited(VirtualPid pid, int wait_status) {
     stop();
     return;
   }
+  if (moved_to_) {
+    return;  // leave() tells its client
+  }
   const Job job = std::move(found->second);
   jobs_.erase(found);
   if (job.console) {
@@ -115,6 +118,10 @@ void Supervisor::finish() {
   }
   if (report_) {
     // What PID 1 had to say comes first: whether COMMAND was executed at all. Reading it to its end calls this again.
+    return;
+  }
+  if (moved_to_) {
+    leave();
     return;
   }
   const std::string& name = config_.record.name;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <asio/post.hpp>
-#include <future>
 
 #include "base/log.h"
 #include "migrate/freeze.h"
@@ -38,6 +37,8 @@ std::array<int, 3> numbers(const std::array<UniqueFd, 3>& fds) {
   return {fds[0].get(), fds[1].get(), fds[2].get()};
 }
 
+}  // namespace
+
 Obstacles to_message(const std::vector<migrate::Obstacle>& list) {
   Obstacles message;
   for (const auto& obstacle : list) {
@@ -45,8 +46,6 @@ Obstacles to_message(const std::vector<migrate::Obstacle>& list) {
   }
   return message;
 }
-
-}  // namespace
 
 std::array<UniqueFd, 3> stand_ins(const std::array<UniqueFd, 3>& streams, unsigned terminal_mask) {
   std::array<UniqueFd, 3> all;
@@ -59,7 +58,7 @@ std::array<UniqueFd, 3> stand_ins(const std::array<UniqueFd, 3>& streams, unsign
 }
 
 bool Supervisor::ending() const {
-  return command_status_ || launch_failure_ || frozen_image_ || !engine_;
+  return command_status_ || launch_failure_ || frozen_image_ || moved_to_ || !engine_;
 }
 
 void Supervisor::work_aside(std::function<void()> work, std::function<void()> done) {
@@ -120,15 +119,6 @@ migrate::FreezeOptions Supervisor::freeze_options(const Consoles& consoles) cons
     options.consoles.push_back(console->slave());
   }
   return options;
-}
-
-template <typename T>
-T Supervisor::on_main_thread(std::function<T()> work) {
-  // Shared: this thread may go on before set_value() has returned.
-  const auto promise = std::make_shared<std::promise<T>>();
-  auto future = promise->get_future();
-  asio::post(io_, [promise, work = std::move(work)] { promise->set_value(work()); });
-  return future.get();
 }
 
 Result<std::string> Supervisor::describe(const Consoles& consoles) {
@@ -289,6 +279,15 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.engine.host_name = config_.record.host_name;
   options.engine.network = network_;
   options.engine.outside = config_.record.network != kNetworkNone;
+  if (thaw.held) {
+    // The event thread waits with all that it holds; this one waits for it.
+    options.confirm = [&]() -> Result<> {
+      session->send(Held{config_.record.name});
+      BEAM_TRY_ASSIGN(const Frame frame, session->receive());
+      BEAM_TRY(frame.as<Go>());
+      return success();
+    };
+  }
   BEAM_TRY_ASSIGN(engine_, migrate::thaw(image, std::move(options), *this));
   command_root_ = thaw.root;
   jobs_[command_root_] = Job{thaw.root, thaw.target, own, thaw.stopped, {}};

@@ -6,7 +6,10 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "runtime/elsewhere.h"
 #include "runtime/file_io.h"
+#include "runtime/obstacles.h"
+#include "runtime/paths.h"
 #include "runtime/sandbox_name.h"
 
 namespace beam::runtime {
@@ -29,6 +32,9 @@ bool parse_level(const std::string& text, log::Level& level) {
   level = static_cast<log::Level>(found - kNames.begin());
   return found != kNames.end();
 }
+
+// The command line of this process, for where it has to be run on another workstation.
+std::vector<std::string> words_of_verb;
 
 }  // namespace
 
@@ -91,6 +97,8 @@ std::optional<std::string> VerbLine::split_command(std::vector<std::string>& arg
 }
 
 std::optional<int> VerbLine::parse(std::vector<std::string> arguments) {
+  words_of_verb = arguments;
+  words_of_verb.insert(words_of_verb.begin(), verb_);
   if (command_after_.has_value()) {
     if (const auto fault = split_command(arguments)) {
       return wrong_usage(*fault);
@@ -163,6 +171,11 @@ Result<SandboxRecord> find_sandbox(const RecordStore& store, const std::string& 
 
 int fail_lookup(const std::string& word, const Error& error, int no_such, int failed) {
   if (error.code() == ENOENT) {
+    if (const auto home = home_path(); home.ok() && !words_of_verb.empty()) {
+      if (const auto status = run_elsewhere(*home, word, words_of_verb)) {
+        return *status;
+      }
+    }
     return fail(no_such,
                 word + (word.starts_with('@') ? ": no such group" : ": no such sandbox") + "; see: beam ps -a");
   }
@@ -171,6 +184,13 @@ int fail_lookup(const std::string& word, const Error& error, int no_such, int fa
 
 int fail_connect(const std::string& name, const Error& error, int status) {
   return fail(status, error.code() == ESRCH ? name + ": is not running; see: beam ps -a" : error.message());
+}
+
+int refuse(const std::string& name, const Obstacles& obstacles) {
+  for (const auto& obstacle : obstacles.entries) {
+    say(describe(name, obstacle));
+  }
+  return kExitNotFreezable;
 }
 
 int print_document(const std::string& text) {

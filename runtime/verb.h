@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "runtime/messages.h"
 #include "runtime/record.h"
 #include "runtime/supervisor_exit.h"
 
@@ -38,9 +39,12 @@ int verb_doctor(const std::vector<std::string>& arguments);
 int verb_exec(const std::vector<std::string>& arguments);
 int verb_freeze(const std::vector<std::string>& arguments);
 int verb_kill(const std::vector<std::string>& arguments);
+int verb_lab(const std::vector<std::string>& arguments);
 int verb_logs(const std::vector<std::string>& arguments);
+int verb_migrate(const std::vector<std::string>& arguments);
 int verb_prune(const std::vector<std::string>& arguments);
 int verb_ps(const std::vector<std::string>& arguments);
+int verb_rehearse(const std::vector<std::string>& arguments);
 int verb_rm(const std::vector<std::string>& arguments);
 int verb_run(const std::vector<std::string>& arguments);
 int verb_show(const std::vector<std::string>& arguments);
@@ -49,6 +53,7 @@ int verb_tree(const std::vector<std::string>& arguments);
 int verb_verify(const std::vector<std::string>& arguments);
 int verb_version(const std::vector<std::string>& arguments);
 int verb_wait(const std::vector<std::string>& arguments);
+int verb_ws(const std::vector<std::string>& arguments);
 
 // The command line of one verb. Every verb takes --help, -q, -v and --log-level.
 class VerbLine {
@@ -89,10 +94,14 @@ int fail(int status, const std::string& text);
 Result<std::vector<SandboxRecord>> find_sandboxes(const RecordStore& store, const std::string& word);
 // The one sandbox that `word` names. ENOENT: none; a group of several is an error as well.
 Result<SandboxRecord> find_sandbox(const RecordStore& store, const std::string& word);
-// Says why looking up `word` failed; returns `no_such` where there is no such sandbox or group, `failed` otherwise.
+// Where another workstation of the cluster has it: runs this process's verb there, and returns its status. Otherwise
+// says why looking up `word` failed; returns `no_such` where there is no such sandbox or group, `failed` otherwise.
 int fail_lookup(const std::string& word, const Error& error, int no_such = kExitNoSuch, int failed = kExitFailed);
 // Says that a sandbox couldn't be reached; returns `status`.
 int fail_connect(const std::string& name, const Error& error, int status = kExitFailed);
+
+// Says what stands in the way of freezing a sandbox; returns the status for that.
+int refuse(const std::string& name, const Obstacles& obstacles);
 
 // Prints one JSON document, or other text, and a newline on stdout.
 int print_document(const std::string& text);

@@ -7,7 +7,6 @@
 
 #include "runtime/client.h"
 #include "runtime/file_io.h"
-#include "runtime/obstacles.h"
 #include "runtime/paths.h"
 #include "runtime/verb.h"
 
@@ -46,13 +45,6 @@ Result<std::string> default_image(const RecordStore& store, const std::string& n
     path = stem + "-" + std::to_string(i);
   }
   return path;
-}
-
-int refused(const std::string& name, const Obstacles& obstacles) {
-  for (const auto& obstacle : obstacles.entries) {
-    say(describe(name, obstacle));
-  }
-  return kExitNotFreezable;
 }
 
 }  // namespace
@@ -95,7 +87,7 @@ int verb_freeze(const std::vector<std::string>& arguments) {
   }
   if (frame->type == MessageType::kObstacles) {
     const auto obstacles = frame->as<Obstacles>();
-    return obstacles.ok() ? refused(record->name, *obstacles) : fail(kExitFailed, obstacles.error().message());
+    return obstacles.ok() ? refuse(record->name, *obstacles) : fail(kExitFailed, obstacles.error().message());
   }
   if (frame->type == MessageType::kFailed) {
     const auto failure = frame->as<Failed>();

@@ -1,54 +1,13 @@
-// beam ps: the sandboxes of this home.
+// beam ps: the sandboxes of this home and, in a cluster, of its other workstations.
 #include <array>
 #include <cstdio>
 
-#include "runtime/client.h"
-#include "runtime/json.h"
-#include "runtime/launch.h"
-#include "runtime/process_view.h"
+#include "runtime/elsewhere.h"
+#include "runtime/sandbox_list.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
 namespace {
-
-struct Row {
-  const SandboxRecord* record = nullptr;
-  std::string state;
-  std::size_t pids = 0;
-  std::int64_t uptime_s = 0;
-  std::uint64_t memory_bytes = 0;
-};
-
-// A supervisor that doesn't answer for so long is shown without what only it knows.
-constexpr int kPatienceMs = 5000;
-
-Row describe(const RecordStore& store, const SandboxRecord& record) {
-  Row row;
-  row.record = &record;
-  const auto end = store.end_of(record.name);
-  row.state = end.has_value() && !end->image.empty() ? "frozen" : "exited";
-  row.uptime_s = end.has_value() ? (end->ended_ms - record.created_ms) / 1000 : 0;
-  auto channel = connect(store, record);
-  if (!channel.ok()) {
-    return row;
-  }
-  row.state = "running";
-  row.uptime_s = (now_ms() - record.created_ms) / 1000;
-  channel->set_patience(kPatienceMs);
-  const auto status = ask<Status>(*channel, QueryRequest{});
-  if (!status.ok()) {
-    say(record.name + ": " + status.error().message());
-    return row;
-  }
-  if (status->stopped) {
-    row.state = "stopped";
-  }
-  row.pids = status->processes.size();
-  for (const auto& process : status->processes) {
-    row.memory_bytes += memory_of(process.host_pid);
-  }
-  return row;
-}
 
 std::string human_time(std::int64_t seconds) {
   std::array<char, 32> text{};
@@ -80,13 +39,13 @@ std::string human_size(std::uint64_t bytes) {
   return text.data();
 }
 
-int print_table(const std::vector<Row>& rows) {
+int print_table(const Json& rows) {
   std::vector<std::vector<std::string>> cells = {
       {"NAME", "GROUP", "STATE", "WORKSTATION", "PIDS", "UPTIME", "MEMORY", "COMMAND"}};
-  for (const Row& row : rows) {
-    const SandboxRecord& record = *row.record;
-    cells.push_back({record.name, record.group, row.state, record.workstation, std::to_string(row.pids),
-                     human_time(row.uptime_s), human_size(row.memory_bytes), quote_command(record.command)});
+  for (const Json& row : rows) {
+    cells.push_back({row.at("name"), row.at("group"), row.at("state"), row.at("workstation"),
+                     std::to_string(row.at("pids").get<std::uint64_t>()), human_time(row.at("uptime_s")),
+                     human_size(row.at("memory_bytes")), row.at("command")});
   }
   std::vector<std::size_t> widths(cells.front().size(), 0);
   for (const auto& line : cells) {
@@ -123,30 +82,11 @@ int verb_ps(const std::vector<std::string>& arguments) {
   if (!store.ok()) {
     return fail(kExitFailed, store.error().message());
   }
-  const auto records = store->all();
-  std::vector<Row> rows;
-  for (const auto& record : records) {
-    Row row = describe(*store, record);
-    if (all || row.state != "exited") {
-      rows.push_back(std::move(row));
-    }
+  Json rows = list_sandboxes(*store, all);
+  for (Json& row : list_elsewhere(store->home(), all)) {
+    rows.push_back(std::move(row));
   }
-  if (!json) {
-    return print_table(rows);
-  }
-  Json document = Json::array();
-  for (const Row& row : rows) {
-    document.push_back({{"name", row.record->name},
-                        {"group", row.record->group},
-                        {"state", row.state},
-                        {"workstation", row.record->workstation},
-                        {"address", row.record->address.empty() ? Json() : Json(row.record->address)},
-                        {"pids", row.pids},
-                        {"uptime_s", row.uptime_s},
-                        {"memory_bytes", row.memory_bytes},
-                        {"command", quote_command(row.record->command)}});
-  }
-  return print_document(dump(document, 2));
+  return json ? print_document(dump(rows, 2)) : print_table(rows);
 }
 
 }  // namespace beam::runtime

@@ -8,6 +8,7 @@
 #include "runtime/paths.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/supervisor.h"
+#include "runtime/thaw_config.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -27,35 +28,6 @@ void declare(CLI::App& app, ThawOptions& options) {
   app.add_flag("-d,--detach", options.detach, "Run in the background and print the name");
   app.add_flag("--rm", options.remove, "Remove the sandbox when it has ended");
   app.add_flag("--force", options.force, "Go on with files that have changed since the freeze");
-}
-
-RunConfig make_config(const ThawOptions& options, const std::string& image, const SandboxDescription& description) {
-  RunConfig config;
-  SandboxRecord& record = config.record;
-  record.id = description.id;
-  record.name = options.name.empty() ? description.name : options.name;
-  // A group of its own is called as the sandbox.
-  record.group = description.group == description.name ? record.name : description.group;
-  record.host_name = description.host_name;
-  record.working_directory = description.working_directory;
-  record.command = description.command;
-  record.network = description.network;
-  record.address = description.address;
-  record.detached = options.detach;
-  record.terminal = description.terminal;
-  record.remove_at_end = options.remove;
-  config.environment = description.environment;
-  config.umask = static_cast<mode_t>(description.umask) & 0777;
-  config.keep_stdin = description.keep_stdin;
-  config.streams.terminal_mask = description.terminal ? description.terminal_mask : std::uint8_t{0};
-  config.thaw = ThawConfig{image,
-                           description.consoles,
-                           false,
-                           options.force,
-                           VirtualPid(description.root),
-                           VirtualPid(description.target),
-                           description.stopped};
-  return config;
 }
 
 }  // namespace
@@ -90,7 +62,13 @@ int verb_thaw(const std::vector<std::string>& arguments) {
   if (!store.ok()) {
     return fail(failed, store.error().message());
   }
-  RunConfig config = make_config(options, *path, *description);
+  RunConfig config = thaw_config(*description, *path);
+  if (!options.name.empty()) {
+    rename(config.record, options.name);
+  }
+  config.record.detached = options.detach;
+  config.record.remove_at_end = options.remove;
+  config.thaw->force = options.force;
   const SignalBlock signals;
   auto terminal = options.detach || config.streams.terminal_mask == 0 ? std::nullopt : Terminal::find();
   if (terminal) {

@@ -1,0 +1,44 @@
+// The part of a move that the workstation does which a sandbox leaves.
+//
+// Every step blocks, for as long as the link's patience lasts, and may be taken on any thread, one at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/cluster.h"
+#include "runtime/link.h"
+#include "runtime/link_messages.h"
+
+namespace beam::runtime {
+
+class MoveOut {
+ public:
+  // The other side has agreed to take it. `home`: where the decision is kept.
+  static Result<MoveOut> begin(const Cluster& cluster, const Workstation& target, const std::string& home, Offer offer);
+
+  [[nodiscard]] const std::string& target() const { return link_.peer(); }
+  // Tells the other side what is known only once the sandbox stands still.
+  void set_streams(std::uint8_t streams) { offer_.streams = streams; }
+  // Sends the image, and the log files that go with it; returns once the sandbox is thawed and held there.
+  Result<> transfer(const std::string& image, const std::vector<std::string>& logs);
+  // From now on it runs there, whatever happens. Fails where it has been decided otherwise.
+  Result<> decide();
+  // It stays. Where `decide` has been called, that has to have failed.
+  void drop();
+  // Lets it run there. An error: what it has come to there is not known here, but it never runs here again.
+  Result<> finish();
+  Link take_link() { return std::move(link_); }
+
+ private:
+  MoveOut(Link link, std::string home, Offer offer)
+      : link_(std::move(link)), home_(std::move(home)), offer_(std::move(offer)) {}
+  Result<> send_file(const std::string& path, const std::string& name);
+
+  Link link_;
+  std::string home_;
+  Offer offer_;
+};
+
+}  // namespace beam::runtime

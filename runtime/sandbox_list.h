@@ -1,0 +1,13 @@
+// The sandboxes of a home, as `beam ps --json` prints them.
+#pragma once
+
+#include "runtime/json.h"
+#include "runtime/record.h"
+
+namespace beam::runtime {
+
+// An array of {name, group, state, workstation, address, pids, uptime_s, memory_bytes, command}; with `all` also those
+// that have ended.
+[[nodiscard]] Json list_sandboxes(const RecordStore& store, bool all);
+
+}  // namespace beam::runtime
