@@ -170,7 +170,7 @@ void sweep(const std::string& home) {
   constexpr auto kDay = std::chrono::hours(24);
   std::error_code fault;
   const auto now = std::filesystem::file_time_type::clock::now();
-  for (const char* leaf : {"/moves", "/incoming", "/outgoing"}) {
+  for (const char* leaf : {"/moves", "/incoming"}) {
     for (const auto& entry : std::filesystem::directory_iterator(home + leaf, fault)) {
       std::error_code ignored;
       if (now - entry.last_write_time(ignored) > kDay && !ignored) {

@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "migrate/image.h"
 #include "runtime/file_io.h"
 #include "runtime/paths.h"
+#include "runtime/supervisor_exit.h"
 
 namespace beam::runtime {
 namespace {
@@ -62,6 +66,30 @@ Result<Decision::Verdict> decision_of(const std::string& home, const std::string
 
 void forget_decision(const std::string& home, const std::string& move) {
   ::unlink((directory_of(home) + "/" + move).c_str());
+}
+
+std::string outgoing_image(const std::string& home, const std::string& name, const std::string& move) {
+  return home + "/outgoing/" + name + "." + move;
+}
+
+void adopt_outgoing(const RecordStore& store, const SandboxRecord& record) {
+  const std::string prefix = record.name + ".";
+  std::error_code fault;
+  for (const auto& entry : std::filesystem::directory_iterator(store.home() + "/outgoing", fault)) {
+    const std::string leaf = entry.path().filename();
+    const std::string move = leaf.starts_with(prefix) ? leaf.substr(prefix.size()) : "";
+    if (!valid_move(move) || !migrate::Image::open(entry.path()).ok()) {
+      continue;
+    }
+    const auto verdict = decide(store.home(), move, Decision::kStay);
+    if (verdict.ok() && *verdict == Decision::kStay) {
+      (void)store.finish(record.name, SandboxEnd{kExitFrozen, entry.path(), now_ms()}).ok();
+    } else if (verdict.ok()) {
+      (void)store.remove(record.name).ok();
+      std::filesystem::remove_all(entry.path(), fault);
+    }
+    return;
+  }
 }
 
 }  // namespace beam::runtime

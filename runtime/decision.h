@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "runtime/link_messages.h"
+#include "runtime/record.h"
 
 namespace beam::runtime {
 
@@ -15,6 +16,11 @@ Result<Decision::Verdict> decide(const std::string& home, const std::string& mov
 Result<Decision::Verdict> decision_of(const std::string& home, const std::string& move);
 // Nobody will ask any more.
 void forget_decision(const std::string& home, const std::string& move);
+// Where the image of a sandbox that moves away is made.
+[[nodiscard]] std::string outgoing_image(const std::string& home, const std::string& name, const std::string& move);
+// For a sandbox whose supervisor was killed while it moved away: unless it has come to run elsewhere, its image becomes
+// what it was frozen to.
+void adopt_outgoing(const RecordStore& store, const SandboxRecord& record);
 // Whether `move` can name one.
 [[nodiscard]] bool valid_move(const std::string& move);
 

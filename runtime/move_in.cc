@@ -312,6 +312,7 @@ void MoveIn::keep_image(const std::string& reason) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   record_.created_ms = now_ms();
+  record_.workstation = cluster_.self;
   if (store_.add(record_).ok()) {
     (void)store_.finish(offer_.name, SandboxEnd{kExitFrozen, kept, now_ms()}).ok();
   }
@@ -380,15 +381,9 @@ void MoveIn::follow() {
                                                     io.stop();
                                                   },
                                                   [&] { finish(); }});
-  std::array<UniqueFd, 3> kept;  // for the logs, should the client be lost
   for (std::size_t i = 0; i < 3; ++i) {
     if (outside_[i]) {
-      if (i == 0) {
-        relay->add_sink(i, std::move(outside_[i]));
-      } else {
-        kept[i] = UniqueFd(::fcntl(outside_[i].get(), F_DUPFD_CLOEXEC, 3));
-        relay->add_source(i, std::move(outside_[i]));
-      }
+      i == 0 ? relay->add_sink(i, std::move(outside_[i])) : relay->add_source(i, std::move(outside_[i]));
     }
   }
   std::function<void()> wait = [&] {
@@ -423,9 +418,9 @@ void MoveIn::follow() {
   relay->start();
   io.run();
   socket.release();
-  relay.reset();
   if (lost) {
-    outside_ = std::move(kept);
+    outside_ = {UniqueFd(), relay->take_source(1), relay->take_source(2)};
+    relay.reset();
     follow_into_logs();
   }
 }

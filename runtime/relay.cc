@@ -314,6 +314,10 @@ void Relay::lost(const Error& error) {
   }
 }
 
+UniqueFd Relay::take_source(std::size_t stream) {
+  return streams_.at(stream) && streams_[stream]->source ? std::move(streams_[stream]->fd) : UniqueFd();
+}
+
 void Relay::close() {
   closed_ = true;
   for (auto& stream : streams_) {

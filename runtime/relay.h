@@ -47,6 +47,8 @@ class Relay : public std::enable_shared_from_this<Relay> {
   // Waits until what was sent has gone out, for as long as the link's patience lasts.
   void flush_all();
   void close();
+  // After that: what a source still reads from; none: it has ended.
+  UniqueFd take_source(std::size_t stream);
 
  private:
   static constexpr std::size_t kWindow = 256U << 10U;

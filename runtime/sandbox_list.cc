@@ -1,6 +1,7 @@
 #include "runtime/sandbox_list.h"
 
 #include "runtime/client.h"
+#include "runtime/decision.h"
 #include "runtime/launch.h"
 #include "runtime/process_view.h"
 #include "runtime/verb.h"
@@ -20,6 +21,9 @@ constexpr int kPatienceMs = 5000;
 
 Row describe(const RecordStore& store, const SandboxRecord& record) {
   Row row;
+  if (!store.running(record) && !store.end_of(record.name)) {
+    adopt_outgoing(store, record);
+  }
   const auto end = store.end_of(record.name);
   row.state = end.has_value() && !end->image.empty() ? "frozen" : "exited";
   row.uptime_s = end.has_value() ? (end->ended_ms - record.created_ms) / 1000 : 0;
@@ -51,6 +55,9 @@ Json list_sandboxes(const RecordStore& store, bool all) {
   Json document = Json::array();
   for (const SandboxRecord& record : store.all()) {
     const Row row = describe(store, record);
+    if (!store.load(record.name).ok()) {
+      continue;  // it has moved away
+    }
     if (!all && row.state == "exited") {
       continue;
     }

@@ -198,6 +198,7 @@ class Supervisor : public interpose::Observer {
   std::shared_ptr<Session> freezer_session_;
   Frozen freezer_reply_;
   std::shared_ptr<Session> mover_;
+  std::string mover_fault_;
   std::optional<std::string> moved_to_;  // the sandbox ends here because it runs there
   bool left_ = false;                    // nothing of it is here any more
   std::shared_ptr<Relay> relay_;         // to where it is, for those who wait for it here

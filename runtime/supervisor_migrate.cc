@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "migrate/freeze.h"
 #include "runtime/cluster.h"
+#include "runtime/decision.h"
 #include "runtime/local_socket.h"
 #include "runtime/move_out.h"
 #include "runtime/paths.h"
@@ -129,9 +130,8 @@ Result<> Supervisor::migrate(Session& session, const MigrateRequest& request) {
   work->offer.remove_at_end = record.remove_at_end;
   work->consoles = consoles();
   work->options = freeze_options(work->consoles);
-  const std::string directory = store_.home() + "/outgoing";
-  BEAM_TRY(make_private_directory(directory));
-  work->options.image_directory = directory + "/" + work->offer.move;
+  BEAM_TRY(make_private_directory(store_.home() + "/outgoing"));
+  work->options.image_directory = outgoing_image(store_.home(), name, work->offer.move);
   work->options.obstacles = &work->obstacles;
   if (auto init = helper_path("beam-init"); init.ok()) {
     work->options.carried.push_back(std::move(*init));
@@ -201,18 +201,13 @@ void Supervisor::migrated(Migration& work) {
     return;
   }
   moved_to_ = work.target.name;
-  if (work.result.ok()) {
-    if (session) {
-      session->send_last(Done{});
-    }
-  } else {
-    const std::string text = name + ": was handed over to " + work.target.name +
-                             ", but the connection broke before it said that it runs (" +
-                             work.result.error().message() + "); look there: beam ps -a";
-    BEAM_LOG_WARN(kRuntime, "{}", text);
-    if (session) {
-      session->send_last(Failed{kFailed, 0, text});
-    }
+  // Told once nothing of it is here any more.
+  mover_ = session;
+  if (!work.result.ok()) {
+    mover_fault_ = name + ": was handed over to " + work.target.name +
+                   ", but the connection broke before it said that it runs (" + work.result.error().message() +
+                   "); look there: beam ps -a";
+    BEAM_LOG_WARN(kRuntime, "{}", mover_fault_);
   }
   if (!work.offer.followed) {
     return;
@@ -254,11 +249,18 @@ void Supervisor::leave() {
     BEAM_LOG_ERROR(kRuntime, "record of {}: {}", name, removed.error().message());
   }
   recorded_ = false;
+  if (mover_) {
+    mover_fault_.empty() ? mover_->send_last(Done{}) : mover_->send_last(Failed{kFailed, 0, mover_fault_});
+  }
   for (const auto& session : std::list(sessions_)) {
+    if (session == mover_) {
+      continue;
+    }
     if (!relay_ || (!session->waits_for_end() && session->followed() != command_root_)) {
       session->send_last(Failed{kExitFrozen, 0, name + ": moved to " + *moved_to_ + ", without this one's streams"});
     }
   }
+  mover_.reset();
   if (relay_) {
     relay_->start();
   } else {

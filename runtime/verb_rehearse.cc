@@ -104,9 +104,7 @@ std::optional<int> wait_until(pid_t child, std::optional<steady_clock::time_poin
 class Rehearsal {
  public:
   Rehearsal(RehearseOptions options, std::vector<std::string> command)
-      : options_(options),
-        command_(std::move(command)),
-        random_(options.seed ? *options.seed : std::random_device{}()) {}
+      : options_(options), command_(std::move(command)), random_(*options.seed) {}
   ~Rehearsal() { clean_up(); }
   Rehearsal(const Rehearsal&) = delete;
   Rehearsal& operator=(const Rehearsal&) = delete;
@@ -143,6 +141,7 @@ class Rehearsal {
   std::string at_ = "ws1";
   unsigned moved_ = 0;
   bool refused_ = false;
+  std::string refusal_;  // what was said then
 };
 
 Result<UniqueFd> Rehearsal::open_output(const std::string& leaf) const {
@@ -315,6 +314,9 @@ Result<int> Rehearsal::run_moved() {
     BEAM_TRY_ASSIGN(const auto ended, disturb(child));
     if (ended) {
       if (refused_) {
+        if (auto said = read_file(path("beam.err"), 1U << 20U); said.ok()) {
+          refusal_ = std::move(*said);
+        }
         (void)beam({"rm", "-f", kName});
         (void)wait_until(child, std::nullopt);
       }
@@ -327,7 +329,7 @@ Result<int> Rehearsal::run_moved() {
 int Rehearsal::compare(int native, int moved) {
   const auto differ = [this](const std::string& what) {
     say("rehearse: " + quote_command(command_) + ": " + what + " (after " + std::to_string(moved_) +
-        (options_.freeze_only ? " freezes)" : " moves)"));
+        (options_.freeze_only ? " freezes)" : " moves)") + "; to repeat it: --seed " + std::to_string(*options_.seed));
     return kExitFailed;
   };
   if (native != moved) {
@@ -371,10 +373,7 @@ int Rehearsal::run() {
     return 128 + interrupted;
   }
   if (refused_) {
-    const auto reasons = read_file(path("beam.err"), 1U << 20U);
-    if (reasons.ok()) {
-      (void)write_all(STDERR_FILENO, *reasons).ok();
-    }
+    (void)write_all(STDERR_FILENO, refusal_).ok();
     return kExitNotFreezable;
   }
   if (moved_ == 0) {
@@ -429,11 +428,7 @@ int verb_rehearse(const std::vector<std::string>& arguments) {
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   Rehearsal rehearsal(options, line.command());
-  const int status = rehearsal.run();
-  if (status == kExitFailed) {
-    say("rehearse: to repeat it: --seed " + std::to_string(*options.seed));
-  }
-  return status;
+  return rehearsal.run();
 }
 
 }  // namespace beam::runtime

@@ -1,5 +1,6 @@
 // beam wait: the end of a sandbox.
 #include "runtime/client.h"
+#include "runtime/decision.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -34,6 +35,9 @@ int verb_wait(const std::vector<std::string>& arguments) {
       return tell(record->name, ended->exit_status, ended->image);
     }
     // The connection may have come too late to be taken: the record says more.
+  }
+  if (!store->end_of(record->name)) {
+    adopt_outgoing(*store, *record);
   }
   if (const auto end = store->end_of(record->name)) {
     return tell(record->name, end->exit_status, end->image);

@@ -1,6 +1,6 @@
 """Completions of bash, zsh and fish from the table of cli.toml.
 
-Names come from `beam ps --json`, images are directories and what is in $BEAM_HOME/images. Each shell's file stands alone:
+Names come from `beam ps --json` and `beam ws --json`, images are directories and what is in $BEAM_HOME/images. Each shell's file stands alone:
 nothing but the shell's own tools is needed to complete.
 """
 
@@ -9,6 +9,10 @@ NOTE = "Made of docs/cli/cli.toml; change that."
 
 # The names in the output of `beam ps --json`: in a quoted command the quotes of "name" would be escaped, so never match.
 NAMES_FILTER = """grep -o '"name": *"[^"]*"' | cut -d '"' -f 4"""
+
+
+# What `beam lab` does.
+LAB_VERBS = "up down ls exec"
 
 
 def flags(entries):
@@ -54,6 +58,10 @@ def bash(cli):
 
 _beam_names() {{
   "${{COMP_WORDS[0]}}" ps "$@" --json 2>/dev/null | {NAMES_FILTER}
+}}
+
+_beam_workstations() {{
+  "${{COMP_WORDS[0]}}" ws --json 2>/dev/null | {NAMES_FILTER}
 }}
 
 _beam_images() {{
@@ -134,6 +142,8 @@ _beam() {{
     name) mapfile -t COMPREPLY < <(compgen -W "$(_beam_names)" -- "$cur") ;;
     any-name) mapfile -t COMPREPLY < <(compgen -W "$(_beam_names -a)" -- "$cur") ;;
     image) mapfile -t COMPREPLY < <(_beam_images "$cur") ;;
+    workstation) mapfile -t COMPREPLY < <(compgen -W "$(_beam_workstations)" -- "$cur") ;;
+    lab-verb) mapfile -t COMPREPLY < <(compgen -W '{LAB_VERBS}' -- "$cur") ;;
   esac
 }}
 
@@ -177,8 +187,9 @@ def zsh_operands(takes):
         elif kind == "more":
             lines[-1] = "'*" + lines[-1][lines[-1].index(":"):]
         else:
-            action = {"name": "_beam_living", "any-name": "_beam_all", "image": "_beam_images"}[kind]
-            label = "image" if kind == "image" else "sandbox"
+            action = {"name": "_beam_living", "any-name": "_beam_all", "image": "_beam_images",
+                      "workstation": "_beam_workstations", "lab-verb": f"({LAB_VERBS})"}[kind]
+            label = {"image": "image", "workstation": "workstation", "lab-verb": "verb"}.get(kind, "sandbox")
             lines.append(f"'{number}:{label}:{action}'")
     return lines
 
@@ -209,6 +220,12 @@ _beam_living() {{
 
 _beam_all() {{
   _beam_names -a "$@"
+}}
+
+_beam_workstations() {{
+  local -a names
+  names=(${{(f)"$(_call_program workstations beam ws --json 2>/dev/null | {NAMES_FILTER})"}})
+  compadd "$@" -a names
 }}
 
 _beam_images() {{
@@ -271,7 +288,8 @@ def fish(cli):
                 lines.append(f"complete -c beam -n '{at}test (__beam_operands {taking}) -ge {number}' "
                              f"-x -a '(__fish_complete_subcommand --fcs-skip={number + 2} \"\" {taking})'")
             elif kind != "more":
-                values = {"name": "(__beam_names)", "any-name": "(__beam_names -a)", "image": "(__beam_images)"}[kind]
+                values = {"name": "(__beam_names)", "any-name": "(__beam_names -a)", "image": "(__beam_images)",
+                          "workstation": "(__beam_workstations)", "lab-verb": LAB_VERBS}[kind]
                 lines.append(f"complete -c beam -n '{at}{where}' -x -a '{values}'")
         for entry in verb["option"]:
             lines.append(fish_option(entry, f'test "$(__beam_verb)" = {name}'))
@@ -313,6 +331,10 @@ end
 
 function __beam_names
     beam ps $argv --json 2>/dev/null | {NAMES_FILTER}
+end
+
+function __beam_workstations
+    beam ws --json 2>/dev/null | {NAMES_FILTER}
 end
 
 function __beam_images

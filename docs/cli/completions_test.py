@@ -20,6 +20,7 @@ import gen
 PS = """#!/bin/sh
 case "$*" in
   'ps --json') echo '[{"name": "web", "state": "running", "command": "echo \\\\"name\\\\": \\\\"trap\\\\""},{"name":"worker"}]' ;;
+  'ws --json') echo '[{"name": "ws1"}, {"name": "ws2"}]' ;;
   'ps -a --json') echo '[{"name": "web"}, {"name": "worker"}, {"name": "done-1"}]' ;;
   *) exit 2 ;;
 esac
@@ -142,6 +143,13 @@ class CompletionsTest(unittest.TestCase):
         self.assert_completes(self.ALL, "beam -v kill -s HUP w", {"web", "worker"})
         self.assert_completes(self.ALL, "beam kill -s ", {"HUP", "TERM"}, {"web"})
         self.assert_completes(self.ALL, "beam freeze --compress ", {"zstd", "none"}, {"web"})
+
+    def test_workstations(self):
+        self.assert_completes(("bash", "fish"), "beam migrate web ", {"ws1", "ws2"}, {"web"})
+        self.assert_completes(("zsh",), "beam migrate web w", {"ws1", "ws2"})
+
+    def test_verbs_of_the_lab(self):
+        self.assert_completes(self.ALL, "beam lab ", {"up", "down", "ls", "exec"})
 
     def test_images(self):
         stored = os.path.join(self.dir, "home", "images", "web-20300101")

@@ -1,0 +1,303 @@
+"""Workstations on this machine, and sandboxes that move between them: migrate, ws, lab."""
+
+import json
+import os
+import signal
+import subprocess
+
+import cli
+
+COUNT = ("import sys, time\n"
+         "for i in range(10 ** 6):\n"
+         "  print(i, flush=True)\n"
+         "  time.sleep(0.005)\n")
+ECHO = 'echo up; while read a; do echo "got $a"; done; echo end >&2; exit 7'
+
+
+class Lab(cli.Case):
+    workstations = 3
+
+    def setUp(self):
+        super().setUp()
+        self.up()
+        self.addCleanup(self.down)
+
+    def up(self, **env):
+        self.ok("lab", "up", str(self.workstations), env=dict(self.env, **env))
+
+    def down(self):
+        if os.path.isdir(os.path.join(self.home, "lab")):
+            self.ok("lab", "down")
+
+    def at(self, number, *words, **options):
+        return self.beam("lab", "exec", f"ws{number}", "--", "beam", *words, **options)
+
+    def ok_at(self, number, *words, **options):
+        return self.ok("lab", "exec", f"ws{number}", "--", "beam", *words, **options)
+
+    def popen_at(self, number, *words, **options):
+        return self.popen("lab", "exec", f"ws{number}", "--", "beam", *words, **options)
+
+    def home_of(self, number):
+        return os.path.join(self.home, "lab", f"ws{number}")
+
+    def here(self, number):
+        """The sandboxes of that workstation's own home."""
+        with open(os.path.join(self.home_of(number), "cluster", "workstations.json"), encoding="utf-8") as file:
+            name = json.load(file)["self"]
+        return {row["name"]: row["state"] for row in json.loads(self.ok_at(number, "ps", "-a", "--json"))
+                if row["workstation"] == name}
+
+    def wait_for(self, condition, what):
+        for _ in range(600):
+            if condition():
+                return
+            subprocess.run(["sleep", "0.05"], check=True)
+        self.fail(what)
+
+    def log(self, number, name="job"):
+        return self.ok_at(number, "logs", name).splitlines()
+
+    def counts_on(self, number, name="job"):
+        """It runs there, has lost nothing and done nothing twice."""
+        before = len(self.log(number, name))
+        self.wait_for(lambda: len(self.log(number, name)) > before + 3, f"{name} goes on at ws{number}")
+        lines = self.log(number, name)
+        self.assertEqual(lines, [str(i) for i in range(len(lines))])
+
+    def start_counting(self, number=1, env=None, name="job"):
+        self.ok_at(number, "run", "-d", "--name", name, "--", "python3", "-c", COUNT, env=dict(self.env, **(env or {})))
+        self.wait_for(lambda: len(self.log(number, name)) > 3, f"{name} counts")
+
+
+class Workstations(Lab):
+    def test_lists(self):
+        rows = json.loads(self.ok("ws", "--json"))
+        self.assertEqual([(row["name"], row["state"], row["sandboxes"]) for row in rows],
+                         [("ws1", "up", 0), ("ws2", "up", 0), ("ws3", "up", 0)])
+        for row in rows:
+            self.assertRegex(row["address"], r"\A127\.\d+\.\d+\.\d+:\d+\Z")
+            self.assertGreaterEqual(row["load"], 0)
+        self.assertEqual([line.split()[0] for line in self.ok("lab", "ls").splitlines()], ["ws1", "ws2", "ws3"])
+        self.start_counting()
+        self.assertEqual([row["sandboxes"] for row in json.loads(self.ok_at(2, "ws", "--json"))], [1, 0, 0])
+
+    def test_up_twice_and_down_twice(self):
+        self.assert_fault(self.beam("lab", "up", "2"), 1, "a lab already", "beam lab down")
+        self.start_counting()
+        self.ok("lab", "down")
+        self.assertNotIn("lab", os.listdir(self.home))
+        self.assert_fault(self.beam("lab", "down"), 4, "no lab", "beam lab up")
+        self.assert_fault(self.beam("lab", "exec", "ws1", "--", "true"), 4, "no lab")
+
+    def test_wrong_words(self):
+        self.assert_fault(self.beam("lab", "exec", "ws9", "--", "true"), 4, "ws9", "beam lab ls")
+        self.assert_fault(self.beam("lab", "sideways"), 2, "sideways")
+        self.assert_fault(self.beam("lab", "up", "0"), 2)
+        self.assert_fault(self.beam("lab", "exec", "ws1", "--", "no-such-command"), 127, "no-such-command")
+        self.assert_fault(self.at(1, "migrate", "job", "ws2"), 4, "job: no such sandbox")
+        self.assert_fault(self.at(1, "migrate", "job"), 2)
+
+    def test_a_command_has_its_own_status(self):
+        self.assertEqual(self.beam("lab", "exec", "ws1", "--", "sh", "-c", "exit 9").returncode, 9)
+        self.assertEqual(self.ok("lab", "exec", "ws2", "--", "sh", "-c", "echo $BEAM_WORKSTATION"), "ws2\n")
+
+    def test_a_daemon_that_is_gone(self):
+        self.start_counting()
+        with open(os.path.join(self.home_of(2), "beamd.lock"), encoding="utf-8") as file:
+            cli.kill_and_wait(int(file.read().split()[0]))
+        self.assertEqual([row["state"] for row in json.loads(self.ok("ws", "--json"))], ["up", "down", "up"])
+        self.assert_fault(self.at(1, "migrate", "job", "ws2"), 1, "ws2", "beamd")
+        self.counts_on(1)
+
+
+class Migrate(Lab):
+    def test_detached_about_all_of_them(self):
+        self.start_counting()
+        at = 1
+        for target in (2, 3, 1, 3, 2):
+            self.assertEqual(self.ok_at(at, "migrate", "job", f"ws{target}"), "")
+            self.assertEqual([number for number in (1, 2, 3) if "job" in self.here(number)], [target])
+            at = target
+            self.counts_on(at)
+
+    def test_from_elsewhere(self):
+        """Verbs reach a sandbox from every workstation."""
+        self.start_counting()
+        self.ok_at(3, "migrate", "job", "ws2")
+        self.assertIn("job", self.here(2))
+        self.assertEqual(self.ok_at(1, "exec", "job", "--", "sh", "-c", "cat; exit 0", input="in and out"), "in and out")
+        self.assertEqual(self.at(1, "exec", "job", "--", "sh", "-c", "exit 5").returncode, 5)
+        self.assertEqual(json.loads(self.ok_at(1, "check", "job", "--json"))["freezable"], True)
+        wait = self.popen_at(3, "wait", "job")
+        self.ok_at(1, "kill", "-s", "USR1", "job")
+        self.assertEqual(wait.wait(cli.DEADLINE), 128 + signal.SIGUSR1)
+        self.ok_at(1, "rm", "job")
+        self.assertEqual(self.here(2), {})
+
+    def test_streams_follow(self):
+        run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", ECHO, stdin=subprocess.PIPE)
+        self.assertEqual(run.stdout.readline(), "up\n")
+        at = 1
+        for target in (2, 3, 1):
+            self.ok_at(at, "migrate", "job", f"ws{target}")
+            at = target
+            run.stdin.write(f"word {at}\n")
+            run.stdin.flush()
+            self.assertEqual(run.stdout.readline(), f"got word {at}\n")
+        run.stdin.close()
+        self.assertEqual((run.wait(cli.DEADLINE), run.stdout.read(), run.stderr.read()), (7, "", "end\n"))
+
+    def test_no_byte_is_lost(self):
+        """A stream in full flow, both ways."""
+        lines = "".join(f"{i:060d}\n" for i in range(60000))
+        with open(os.path.join(self.work, "in"), "w", encoding="ascii") as file:
+            file.write(lines)
+        with open(os.path.join(self.work, "in"), encoding="ascii") as source:
+            run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", "sleep 0.2; cat; sleep 0.2; exit 3", stdin=source)
+        self.wait_for(lambda: "job" in self.here(1), "job runs")
+        self.ok_at(1, "migrate", "job", "ws2")
+        out, err = run.communicate(timeout=cli.DEADLINE)
+        self.assertEqual((run.returncode, err, out == lines), (3, "", True))
+
+    def test_a_reader_that_goes_away(self):
+        run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", "echo up; read a; yes")
+        self.assertEqual(run.stdout.readline(), "up\n")
+        self.reap(run)
+        run = self.popen_at(1, "run", "--name", "more", "--", "sh", "-c", "echo up; read a; yes", stdin=subprocess.PIPE)
+        self.assertEqual(run.stdout.readline(), "up\n")
+        self.ok_at(1, "migrate", "more", "ws3")
+        run.stdout.close()
+        run.stdin.write("go\n")
+        run.stdin.flush()
+        self.assertEqual(run.wait(cli.DEADLINE), 128 + signal.SIGPIPE)
+
+    def test_frozen_there(self):
+        run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", ECHO, stdin=subprocess.PIPE)
+        self.assertEqual(run.stdout.readline(), "up\n")
+        self.ok_at(1, "migrate", "job", "ws2")
+        image = os.path.join(self.work, "image")
+        self.ok_at(2, "freeze", "job", "-o", image)
+        self.assertEqual(run.wait(cli.DEADLINE), 85)
+        self.assertIn(f"job frozen to {image}", run.stderr.read())
+        done = self.at(3, "thaw", image, input="again\n")
+        self.assertEqual((done.returncode, done.stdout), (7, "got again\n"))
+
+    def test_terminal_follows(self):
+        terminal = self.beam_on_terminal("lab", "exec", "ws1", "--", "beam", "run", "--name", "job", "--env", "PS1=inner$ ",
+                                         "--", "bash", "--norc", "--noprofile", "-i")
+        terminal.expect(r"inner\$ ")
+        terminal.send("a=first; stty size; tty\r")
+        terminal.expect(r"24 80\r\n/dev/pts/\d+\r\n.*inner\$ ")
+        at = 1
+        for target in (2, 3):
+            self.ok_at(at, "migrate", "job", f"ws{target}")
+            at = target
+            terminal.resize(30 + at, 100)
+            os.kill(terminal.process.pid, signal.SIGWINCH)
+            terminal.send("echo $a; stty size\r")
+            terminal.expect(r"\rfirst\r\n")
+            terminal.expect(rf"{30 + at} 100\r\n.*inner\$ ")
+            # Job control
+            terminal.send("sleep 1000\r")
+            terminal.expect("sleep 1000\r\n")
+            terminal.send("\x03")
+            terminal.expect(r"\^C\r\n.*inner\$ ")
+        terminal.send("exit 6\r")
+        self.assertEqual(terminal.wait(), 6)
+
+    def test_where_it_can_not_go(self):
+        self.start_counting()
+        self.assert_fault(self.at(1, "migrate", "job", "ws9"), 4, "ws9", "beam ws")
+        self.assert_fault(self.at(1, "migrate", "job", "ws1"), 1, "ws1 already")
+        self.start_counting(2)
+        self.assert_fault(self.at(1, "migrate", "job", "ws2"), 1, "the name is in use on ws2")
+        self.counts_on(1)
+        self.counts_on(2)
+        self.ok("lab", "exec", "ws3", "--", "beam", "run", "-d", "--name", "odd", "--", "python3", "-c",
+                "import os, time; fd = os.memfd_create('x', 4); print('up', flush=True); time.sleep(1000)")
+        self.wait_for(lambda: self.log(3, "odd") == ["up"], "odd runs")
+        refused = self.at(3, "migrate", "odd", "ws1")
+        self.assertEqual((refused.returncode, refused.stdout), (3, ""))
+        self.assertRegex(refused.stderr, r"\Abeam: odd:\d+: [^\n]+\n\Z")
+        self.assertEqual(self.here(3), {"odd": "running"})
+
+    def test_one_that_ends_meanwhile(self):
+        for _ in range(8):
+            run = self.popen_at(1, "run", "--name", "job", "--rm", "--", "sh", "-c", "sleep 0.05; echo done; exit 4")
+            self.at(1, "migrate", "job", "ws2")
+            self.assertEqual((run.wait(cli.DEADLINE), run.stdout.read()), (4, "done\n"))
+
+
+class Faults(Lab):
+    workstations = 2
+
+    def setUp(self):  # each case has daemons with a fault of its own
+        cli.Case.setUp(self)
+        self.addCleanup(self.down)
+
+    def test_at_the_workstation_that_it_leaves(self):
+        self.up()
+        for fault, stays in (("move.transfer", True), ("move.ready", True), ("freeze.quiesced", True),
+                             ("freeze.written", True), ("move.decided", False)):
+            with self.subTest(fault=fault):
+                self.start_counting(1, {"BEAM_FAULT": fault})
+                moved = self.at(1, "migrate", "job", "ws2")
+                self.assertEqual(moved.returncode, 1, moved.stderr)
+                where = 1 if stays else 2
+                self.wait_for(lambda: self.here(where) == {"job": "running"}, f"runs at ws{where}")
+                self.assertEqual(self.here(3 - where), {})
+                self.counts_on(where)
+                self.ok_at(where, "rm", "-f", "job")
+
+    def test_at_the_workstation_that_it_goes_to(self):
+        for fault in ("move.received", "move.held", "thaw.loaded", "thaw.filled", "move.received:1:kill", "move.held:1:kill"):
+            with self.subTest(fault=fault):
+                self.up(BEAM_FAULT=fault)
+                self.start_counting()
+                self.assertEqual(self.at(1, "migrate", "job", "ws2").returncode, 1)
+                self.counts_on(1)
+                self.assertEqual(self.here(2), {})
+                self.ok("lab", "down")
+
+    def test_a_supervisor_killed_once_the_other_side_is_ready(self):
+        for fault in ("move.ready:1:kill", "move.decided:1:kill"):
+            with self.subTest(fault=fault):
+                self.up()
+                self.start_counting(1, {"BEAM_FAULT": fault})
+                self.assertEqual(self.at(1, "migrate", "job", "ws2").returncode, 1)
+                self.wait_for(lambda: self.here(2) == {"job": "running"}, "runs at ws2")
+                self.counts_on(2)
+                self.ok("lab", "down")
+
+    def test_a_supervisor_killed_before_leaves_an_image(self):
+        self.up()
+        self.start_counting(1, {"BEAM_FAULT": "move.transfer:1:kill"})
+        self.assertEqual(self.at(1, "migrate", "job", "ws2").returncode, 1)
+        self.assertEqual((self.here(1), self.here(2)), ({"job": "frozen"}, {}))
+        waited = self.at(1, "wait", "job")
+        self.assertEqual(waited.returncode, 85)
+        image = waited.stderr.split(" frozen to ")[1].strip()
+        self.ok_at(1, "thaw", "-d", image)
+        before = len(self.log(1))
+        self.wait_for(lambda: len(self.log(1)) > before + 3, "goes on")
+
+    def test_the_other_side_killed_once_it_was_decided(self):
+        self.up(BEAM_FAULT="move.committed")
+        self.start_counting()
+        moved = self.at(1, "migrate", "job", "ws2")
+        self.assertEqual(moved.returncode, 1)
+        self.assertIn("beam ps -a", moved.stderr)
+        self.wait_for(lambda: self.here(2) == {"job": "frozen"}, "an image is left")
+        self.assertEqual(self.here(1), {})
+        image = self.at(2, "wait", "job").stderr.split(" frozen to ")[1].strip()
+        self.ok_at(2, "thaw", "-d", image)
+        self.counts_on_from(2)
+
+    def counts_on_from(self, number):
+        before = len(self.log(number))
+        self.wait_for(lambda: len(self.log(number)) > before + 3, "goes on")
+
+
+if __name__ == "__main__":
+    cli.main()
