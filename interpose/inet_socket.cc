@@ -88,7 +88,9 @@ InetSocket open_socket(UniqueFd fd, int& error) {
   }
   error = 0;
   socket.family = family;
-  if (family == AF_INET || family == AF_INET6) {
+  if (family == AF_UNIX) {
+    socket.type = socket.option(SOL_SOCKET, SO_TYPE);
+  } else if (family == AF_INET || family == AF_INET6) {
     socket.type = socket.option(SOL_SOCKET, SO_TYPE);
     socket.protocol = socket.option(SOL_SOCKET, SO_PROTOCOL);
     if (socket.protocol == IPPROTO_MPTCP) {

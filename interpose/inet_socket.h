@@ -23,6 +23,7 @@ struct InetSocket {
   // A transport whose addresses the network view translates.
   [[nodiscard]] bool is_translated() const;
   [[nodiscard]] bool is_stream() const { return type == SOCK_STREAM; }
+  [[nodiscard]] bool is_datagram() const { return type == SOCK_DGRAM; }
   // Unbound: port 0. Nothing when the kernel does not say.
   [[nodiscard]] std::optional<ns::HostEndpoint> own() const;
   // Nothing when it is not connected.

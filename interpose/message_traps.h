@@ -7,7 +7,8 @@
 //     got it through one;
 //   - for receives, all of the sandbox at once, before the first socket of the sandbox has the kernel add credentials
 //   to what
-//     it receives (SO_PASSCRED): any process may hold that socket, or get it later.
+//     it receives (SO_PASSCRED): any process may hold that socket, or get it later. Likewise before the first datagram
+//     socket is bound to a path of a mount view, as whom it sends to is shown that path.
 // Nothing else than these four calls is ever slowed down: sendmsg, sendmmsg, recvmsg, recvmmsg.
 #pragma once
 
@@ -28,6 +29,9 @@ inline constexpr unsigned kTrapReceives = 2;
 // For the escalated part of a call that needs them: its process gets what it lacks of `traps`, and the program then
 // makes the call again.
 [[nodiscard]] Rewrite again_with_traps(RewriteCall& call, unsigned traps);
+
+// The same for receives in all of the sandbox (trap_all_receives).
+[[nodiscard]] Rewrite again_with_all_receives(RewriteCall& call);
 
 // A filter that traps those calls, and is to be stacked upon Beam's own.
 [[nodiscard]] std::vector<sock_filter> message_filter(unsigned traps);

@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "rootfs/host_file.h"
+
 namespace beam::interpose {
 
 Result<std::unique_ptr<SocketNames>> SocketNames::create(const std::string& place) {
@@ -56,16 +58,18 @@ int SocketNames::bind(int socket, int directory, const char* name, const std::st
   }
   ::unlink(link.c_str());
   if (error == 0) {
+    std::error_code ignored;
+    const std::string place = std::filesystem::read_symlink(rootfs::descriptor_path(directory), ignored).string();
     const std::lock_guard lock(mutex_);
-    shown_[path] = shown;
+    bound_[path] = {shown, place + "/" + name};
   }
   return error;
 }
 
-std::optional<std::string> SocketNames::shown(const std::string& bound) const {
+std::optional<SocketNames::Bound> SocketNames::find(const std::string& bound) const {
   const std::lock_guard lock(mutex_);
-  const auto found = shown_.find(bound);
-  return found != shown_.end() ? std::optional(found->second) : std::nullopt;
+  const auto found = bound_.find(bound);
+  return found != bound_.end() ? std::optional(found->second) : std::nullopt;
 }
 
 std::unique_ptr<SocketNames::Alias> SocketNames::alias(const std::string& target) {

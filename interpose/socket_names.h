@@ -24,8 +24,12 @@ class SocketNames {
 
   // Binds it to `name` in `directory`. 0, or an errno value. `shown`: the path as the program gave it.
   [[nodiscard]] int bind(int socket, int directory, const char* name, const std::string& shown);
-  // What a socket that the kernel says is bound to `bound` shows.
-  [[nodiscard]] std::optional<std::string> shown(const std::string& bound) const;
+  struct Bound {
+    std::string shown;
+    std::string place;  // of its file when it was bound: the workstation's path
+  };
+  // A socket that the kernel says is bound to `bound`.
+  [[nodiscard]] std::optional<Bound> find(const std::string& bound) const;
 
   // A link to `target`, for as long as it is needed.
   class Alias {
@@ -48,7 +52,7 @@ class SocketNames {
   const std::string directory_;
   mutable std::mutex mutex_;
   unsigned long counter_ = 0;
-  std::unordered_map<std::string, std::string> shown_;
+  std::unordered_map<std::string, Bound> bound_;
 };
 
 }  // namespace beam::interpose

@@ -24,6 +24,7 @@
 #include "interpose/socket_address.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/unix_calls.h"
 
 namespace beam::interpose {
 namespace {
@@ -88,13 +89,17 @@ bool has_room(const Caller& caller) {
 Answer accept_now(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size_at,
                   int flags) {
   ns::NetworkSpace* network = call.shared.options.network.get();
-  if (network == nullptr) {
+  const bool shows_path = call.shared.view != nullptr && address.address() != 0;
+  if (network == nullptr && !shows_path) {
     return Answer::pass();
   }
   int error = 0;
   const InetSocket listener = open_socket(call, fd, error);
   if (error != 0) {
     return Answer::error(error);
+  }
+  if (listener.family == AF_UNIX || network == nullptr) {
+    return listener.family == AF_UNIX && shows_path ? Answer::escalate() : Answer::pass();
   }
   if (!listener.is_translated() || !listener.is_stream() || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0 ||
       listener.option(SOL_SOCKET, SO_ACCEPTCONN) != 1) {
@@ -119,12 +124,17 @@ Answer accept_now(const AnswerCall& call, GuestFd fd, RemotePtr<sockaddr> addres
 }
 
 struct Accept : CallInProgress {
+  bool is_unix = false;
   std::uint64_t address = 0;
   std::uint64_t size_at = 0;
   int room = 0;
   int listener = -1;
 
   void at_exit(ExitCall& call) override {
+    if (is_unix) {
+      show_peer(call);
+      return;
+    }
     ns::NetworkSpace& network = *call.shared().options.network;
     if (call.result() == -EAGAIN) {
       // It may have seen the moment for which an answer thread lets the listener wait.
@@ -162,6 +172,24 @@ struct Accept : CallInProgress {
       (void)write_address(call.memory(), peer.storage, peer.size, address, size_at);
     }
   }
+
+ private:
+  // The kernel has written the path that it knows, as far as there was room.
+  void show_peer(ExitCall& call) const {
+    int error = 0;
+    const UniqueFd accepted = call.result() < 0 ? UniqueFd()
+                                                : copy_descriptor(call.task().tid, *call.task().process,
+                                                                  static_cast<int>(call.result()), error);
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    if (address == 0 || !accepted || ::getpeername(accepted.get(), reinterpret_cast<sockaddr*>(&peer), &length) != 0) {
+      return;
+    }
+    if (show_unix_name(call.shared(), peer, length)) {
+      (void)call.memory().write(size_at, &room, sizeof room);
+      (void)write_address(call.memory(), peer, length, address, size_at);
+    }
+  }
 };
 
 Rewrite accept_later(const RewriteCall& call, GuestFd fd, RemotePtr<sockaddr> address, RemotePtr<socklen_t> size_at) {
@@ -171,6 +199,11 @@ Rewrite accept_later(const RewriteCall& call, GuestFd fd, RemotePtr<sockaddr> ad
   progress->listener = fd.value();
   if (address.address() != 0 && call.memory().read(size_at.address(), &progress->room, sizeof progress->room) != 0) {
     return Rewrite::pass();  // the kernel accepts, and then fails to say who
+  }
+  if (call.shared().view != nullptr) {
+    int error = 0;
+    progress->is_unix =
+        open_socket(copy_descriptor(call.task().tid, *call.task().process, fd.value(), error), error).family == AF_UNIX;
   }
   return Rewrite::until_exit(std::move(progress));
 }

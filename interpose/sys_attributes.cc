@@ -488,6 +488,8 @@ BEAM_ESCALATED(inotify_add_watch, GuestFd fd, GuestPath path, unsigned mask) {
   }
   switch (found.kind) {
     case Found::Kind::kProc:
+      call.shared().watched_paths.note(found.proc.host, (mask & IN_DONT_FOLLOW) == 0);
+      return with_host_path(call, found.proc, 1);
     case Found::Kind::kObject:
       return with_host_path(call, found.proc, 1);
     case Found::Kind::kFile:

@@ -16,6 +16,7 @@
 #include "interpose/shared.h"
 #include "interpose/socket_address.h"
 #include "interpose/syscall_table.h"
+#include "interpose/unix_calls.h"
 
 namespace beam::interpose {
 namespace {
@@ -45,10 +46,20 @@ std::int64_t send_waiting(const AnswerCall& call, const InetSocket& socket, int 
   }
 }
 
+// Of a sandbox with a mount view, which finds the paths of such sockets.
+bool is_unix(const RewriteCall& call, GuestFd fd) {
+  if (call.shared().view == nullptr) {
+    return false;
+  }
+  int error = 0;
+  return open_socket(copy_descriptor(call.task().tid, *call.task().process, fd.value(), error), error).family ==
+         AF_UNIX;
+}
+
 BEAM_SYSCALL_WHEN(sendto, Strategy::kAnswer, with_address(), GuestFd fd, RemotePtr<void> data, std::uint64_t size,
                   int flags, RemotePtr<sockaddr> address, int address_size) {
   ns::NetworkSpace* network = call.shared.options.network.get();
-  if (network == nullptr) {
+  if (network == nullptr && call.shared.view == nullptr) {
     return Answer::pass();
   }
   int error = 0;
@@ -56,7 +67,10 @@ BEAM_SYSCALL_WHEN(sendto, Strategy::kAnswer, with_address(), GuestFd fd, RemoteP
   if (error != 0) {
     return Answer::error(error);
   }
-  if (!socket.is_translated()) {
+  if (socket.family == AF_UNIX && call.shared.view != nullptr && socket.is_datagram()) {
+    return Answer::escalate();
+  }
+  if (network == nullptr || !socket.is_translated()) {
     return Answer::pass();
   }
   if (socket.is_stream()) {
@@ -81,7 +95,15 @@ BEAM_SYSCALL_WHEN(sendto, Strategy::kAnswer, with_address(), GuestFd fd, RemoteP
     return send_datagram(*network, call.shared.options.outside, socket, datagram, flags);
   }));
 }
-BEAM_ESCALATED(sendto, GuestFd, RemotePtr<void>, std::uint64_t, int, RemotePtr<sockaddr>, int) {
+BEAM_ESCALATED(sendto, GuestFd fd, RemotePtr<void>, std::uint64_t, int, RemotePtr<sockaddr> address, int size) {
+  if (is_unix(call, fd)) {
+    AddressBytes bytes;
+    std::string path;
+    if (const int error = read_address(call.memory(), address.address(), size, bytes); error != 0) {
+      return Rewrite::error(error);
+    }
+    return unix_path(bytes, path) ? send_to_unix(call, path) : Rewrite::pass();
+  }
   return again_with_traps(call, kTrapReceives);
 }
 
@@ -121,13 +143,17 @@ Answer received(const AnswerCall& call, const InetSocket& socket, RemotePtr<void
 
 BEAM_SYSCALL_WHEN(recvfrom, Strategy::kAnswer, with_address(), GuestFd fd, RemotePtr<void> data, std::uint64_t size,
                   int flags, RemotePtr<sockaddr> address, RemotePtr<int> size_at) {
-  if (call.shared.options.network == nullptr) {
+  const bool has_network = call.shared.options.network != nullptr;
+  if (!has_network && call.shared.view == nullptr) {
     return Answer::pass();
   }
   int error = 0;
   const InetSocket socket = open_socket(call, fd, error);
   if (error != 0) {
     return Answer::error(error);
+  }
+  if (socket.family == AF_UNIX || !has_network) {
+    return socket.family == AF_UNIX && call.shared.view != nullptr ? Answer::escalate() : Answer::pass();
   }
   if (RouteView::is_about(socket)) {
     return received(call, socket, data, size, flags, address, size_at);
@@ -154,6 +180,17 @@ struct ReceiveFrom : CallInProgress {
     }
     const InetSocket socket = open_socket(copy_descriptor(call.task().tid, *call.task().process, fd, error), error);
     if (error != 0) {
+      return;
+    }
+    if (socket.family == AF_UNIX) {
+      int length = 0;
+      if (call.memory().read(size_at, &length, sizeof length) == 0 && length > 0) {
+        auto shown = static_cast<socklen_t>(std::min<int>({length, room, sizeof source}));
+        if (show_unix_name(call.shared(), source, shown)) {
+          (void)call.memory().write(size_at, &room, sizeof room);
+          (void)write_address(call.memory(), source, shown, address, size_at);
+        }
+      }
       return;
     }
     if (socket.family == AF_NETLINK) {

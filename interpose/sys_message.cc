@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "interpose/agent/layout.h"
+#include "interpose/host_path.h"
 #include "interpose/inet_socket.h"
 #include "interpose/make_again.h"
 #include "interpose/message_names.h"
@@ -23,6 +24,7 @@
 #include "interpose/stacked_filter.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/unix_calls.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -158,6 +160,15 @@ struct MakeAgain : CallInProgress {
   }
 };
 
+}  // namespace
+
+Rewrite again_with_all_receives(RewriteCall& call) {
+  skip_to_exit(call);
+  return Rewrite::until_exit(std::make_unique<MakeAgain>());
+}
+
+namespace {
+
 constexpr unsigned kBoth = kTrapSends | kTrapReceives;
 
 BEAM_SYSCALL_WHEN(setsockopt, Strategy::kAnswer, (TrapWhen{{is(1, SOL_SOCKET), is(2, SO_PASSCRED)}}), GuestFd fd,
@@ -170,8 +181,7 @@ BEAM_ESCALATED(setsockopt, GuestFd, int, int, RemotePtr<void>, std::uint64_t) {
   if ((call.shared().message_traps.load() & kTrapReceives) != 0) {
     return with_traps(call, kBoth);
   }
-  skip_to_exit(call);
-  return Rewrite::until_exit(std::make_unique<MakeAgain>());
+  return again_with_all_receives(call);
 }
 
 // --- control data ---
@@ -205,7 +215,27 @@ struct ControlBuffer {
   std::uint64_t header = 0;
   std::uint64_t address = 0;
   std::uint64_t size = 0;
+  std::uint64_t name = 0;  // where the sender's address goes
+  socklen_t name_room = 0;
 };
+
+// The path that a sender's socket was bound by, in place of the one that the kernel knows.
+void show_sender(const ExitCall& call, const ControlBuffer& buffer) {
+  sockaddr_storage name{};
+  socklen_t length = 0;
+  const std::uint64_t length_at = buffer.header + offsetof(msghdr, msg_namelen);
+  if (buffer.name == 0 || call.memory().read(length_at, &length, sizeof length) != 0) {
+    return;
+  }
+  length = std::min<socklen_t>({length, buffer.name_room, sizeof name});
+  if (length == 0 || call.memory().read(buffer.name, &name, length) != 0) {
+    return;
+  }
+  if (show_unix_name(call.shared(), name, length)) {
+    (void)call.memory().write(buffer.name, &name, std::min(length, buffer.name_room));
+    (void)call.memory().write(length_at, &length, sizeof length);
+  }
+}
 
 void translate_received(const ExitCall& call, const ControlBuffer& buffer) {
   std::uint64_t size = 0;
@@ -235,6 +265,7 @@ struct Receive : CallInProgress {
     const std::size_t got = many ? static_cast<std::size_t>(call.result()) : 1;
     for (std::size_t i = 0; i < got && i < buffers.size(); ++i) {
       translate_received(call, buffers[i]);
+      show_sender(call, buffers[i]);
     }
   }
 };
@@ -251,14 +282,15 @@ bool carries_credentials(const RewriteCall& call, int fd) {
          (family == AF_UNIX || family == AF_NETLINK);
 }
 
-std::optional<ControlBuffer> control_buffer(const GuestMemory& memory, std::uint64_t address) {
+std::optional<ControlBuffer> control_buffer(const RewriteCall& call, std::uint64_t address) {
   msghdr header{};
-  if (memory.read(address, &header, sizeof header) != 0) {
+  if (call.memory().read(address, &header, sizeof header) != 0) {
     return std::nullopt;
   }
-  return ControlBuffer{
-      address, reinterpret_cast<std::uint64_t>(header.msg_control),
-      header.msg_control == nullptr ? 0 : std::min<std::uint64_t>(header.msg_controllen, kMostControl)};
+  return ControlBuffer{address, reinterpret_cast<std::uint64_t>(header.msg_control),
+                       header.msg_control == nullptr ? 0 : std::min<std::uint64_t>(header.msg_controllen, kMostControl),
+                       call.shared().view == nullptr ? 0 : reinterpret_cast<std::uint64_t>(header.msg_name),
+                       header.msg_namelen};
 }
 
 BEAM_ESCALATED(recvmsg, GuestFd fd, RemotePtr<msghdr> message, int flags) {
@@ -266,8 +298,8 @@ BEAM_ESCALATED(recvmsg, GuestFd fd, RemotePtr<msghdr> message, int flags) {
   if (auto named = receive_named(call, fd, message.address())) {
     return std::move(*named);
   }
-  const auto buffer = control_buffer(call.memory(), message.address());
-  if (!buffer || buffer->size == 0 || !carries_credentials(call, fd.value())) {
+  const auto buffer = control_buffer(call, message.address());
+  if (!buffer || (buffer->size == 0 && buffer->name == 0) || !carries_credentials(call, fd.value())) {
     return Rewrite::pass();
   }
   auto progress = std::make_unique<Receive>();
@@ -288,11 +320,11 @@ BEAM_ESCALATED(recvmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
   progress->many = true;
   bool any = false;
   for (unsigned i = 0; i < std::min<unsigned>(count, kMostMessages); ++i) {
-    const auto buffer = control_buffer(call.memory(), messages.address() + i * sizeof(mmsghdr));
+    const auto buffer = control_buffer(call, messages.address() + i * sizeof(mmsghdr));
     if (!buffer) {
       break;
     }
-    any = any || buffer->size != 0;
+    any = any || buffer->size != 0 || buffer->name != 0;
     progress->buffers.push_back(*buffer);
   }
   return any ? Rewrite::until_exit(std::move(progress)) : Rewrite::pass();
@@ -300,47 +332,86 @@ BEAM_ESCALATED(recvmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
 
 // --- sending ---
 
-// A message whose header and control data have been copied, with host ids in its credentials.
+// A message whose header and control data have been copied, with host ids in its credentials; where there is a mount
+// view, with the workstation's path for the socket that it is sent to.
 struct SentMessage {
   msghdr header{};
   std::vector<std::byte> control;
-  bool credentials = false;
+  UnixTarget target;
+  int error = 0;         // it leads nowhere
+  bool changed = false;  // what the program has does not do
+  [[nodiscard]] std::size_t size() const { return sizeof header + control.size() + target.size; }
 };
 
-SentMessage read_message(const ns::PidSpace& pids, const GuestMemory& memory, std::uint64_t address) {
+void find_target(Shared& shared, const Caller& caller, GuestFd fd, SentMessage& message) {
+  if (message.header.msg_name == nullptr || shared.view == nullptr) {
+    return;
+  }
+  AddressBytes bytes;
+  std::string path;
+  const int size = static_cast<int>(std::min<std::size_t>(message.header.msg_namelen, sizeof(sockaddr_storage)));
+  int error = 0;
+  const InetSocket socket = open_socket(copy_descriptor(caller.tid, *caller.process, fd.value(), error), error);
+  if (error != 0 || socket.family != AF_UNIX || !socket.is_datagram() ||
+      read_address(GuestMemory(caller.tid), reinterpret_cast<std::uint64_t>(message.header.msg_name), size, bytes) !=
+          0 ||
+      !unix_path(bytes, path)) {
+    return;
+  }
+  message.error = find_unix_target(shared, caller, path, message.target);
+  message.changed = message.error == 0;
+}
+
+SentMessage read_message(Shared& shared, const Caller& caller, GuestFd fd, std::uint64_t address) {
+  const GuestMemory memory(caller.tid);
   SentMessage message;
-  if (memory.read(address, &message.header, sizeof message.header) != 0 || message.header.msg_control == nullptr ||
-      message.header.msg_controllen > kMostControl) {
+  if (memory.read(address, &message.header, sizeof message.header) != 0) {
     return message;  // for the kernel to refuse
+  }
+  find_target(shared, caller, fd, message);
+  if (message.header.msg_control == nullptr || message.header.msg_controllen > kMostControl) {
+    return message;
   }
   message.control.resize(message.header.msg_controllen);
   if (message.control.empty() || memory.read(reinterpret_cast<std::uint64_t>(message.header.msg_control),
                                              message.control.data(), message.control.size()) != 0) {
+    message.control.clear();
     return message;
   }
   for_credentials(message.control, [&](std::size_t at) {
     pid_t shown = 0;
     std::memcpy(&shown, message.control.data() + at, sizeof shown);
     if (shown != 0) {
-      const HostPid host = pids.to_host(VirtualPid(shown));
+      const HostPid host = shared.pids.to_host(VirtualPid(shown));
       const pid_t named = host == HostPid() ? INT_MAX : host.value();  // nobody's
       std::memcpy(message.control.data() + at, &named, sizeof named);
     }
-    message.credentials = true;
+    message.changed = true;
   });
   return message;
 }
 
-// As it lies in the agent's slots: the header, then the control data.
+// As it lies in the agent's slots: the header, the control data, the address.
 std::vector<std::byte> packed(SentMessage& message, std::uint64_t place) {
-  message.header.msg_control = reinterpret_cast<void*>(place + sizeof message.header);  // NOLINT: the program's address
-  std::vector<std::byte> bytes(sizeof message.header + message.control.size());
+  std::uint64_t at = place + sizeof message.header;
+  if (!message.control.empty()) {
+    message.header.msg_control = reinterpret_cast<void*>(at);  // NOLINT: the program's address
+  }
+  at += message.control.size();
+  if (message.target.size != 0) {
+    message.header.msg_name = reinterpret_cast<void*>(at);  // NOLINT: likewise
+    message.header.msg_namelen = message.target.size;
+  }
+  std::vector<std::byte> bytes(message.size());
   std::memcpy(bytes.data(), &message.header, sizeof message.header);
   std::memcpy(bytes.data() + sizeof message.header, message.control.data(), message.control.size());
+  std::memcpy(bytes.data() + sizeof message.header + message.control.size(), &message.target.address,
+              message.target.size);
   return bytes;
 }
 
 struct SendOne : CallInProgress {
+  UnixTarget target;
   void at_exit(ExitCall& /*call*/) override {}
 };
 
@@ -361,12 +432,15 @@ BEAM_ESCALATED(sendmsg, GuestFd fd, RemotePtr<msghdr> address, int flags) {
   if (auto named = send_named(call, fd, address.address(), flags)) {
     return std::move(*named);
   }
-  SentMessage message = read_message(call.shared().pids, call.memory(), address.address());
-  if (!message.credentials) {
+  SentMessage message = read_message(call.shared(), caller_of(call), fd, address.address());
+  if (message.error != 0) {
+    return Rewrite::error(message.error);
+  }
+  if (!message.changed) {
     return Rewrite::pass();
   }
   auto progress = std::make_unique<SendOne>();
-  const std::uint64_t place = call.put(*progress, packed(message, 0).data(), sizeof(msghdr) + message.control.size());
+  const std::uint64_t place = call.put(*progress, packed(message, 0).data(), message.size());
   if (place == 0) {
     return Rewrite::error(ENOMEM);
   }
@@ -376,6 +450,7 @@ BEAM_ESCALATED(sendmsg, GuestFd fd, RemotePtr<msghdr> address, int flags) {
     return Rewrite::error(ENOMEM);
   }
   call.set_arg(*progress, 1, place);
+  progress->target = std::move(message.target);
   return Rewrite::until_exit(std::move(progress));
 }
 
@@ -390,6 +465,7 @@ struct SendMany : CallInProgress {
   std::uint64_t flags = 0;
   std::uint64_t place = 0;
   std::size_t room = 0;
+  UnixTarget target;  // of the first
 
   void at_restart(ExitCall& call) override { put_number_back(call); }
   void at_exit(ExitCall& call) override {
@@ -421,9 +497,14 @@ struct SendMany : CallInProgress {
   }
   std::int64_t send_next(ExitCall& call, unsigned index) {
     const std::uint64_t original = array + index * sizeof(mmsghdr);
-    SentMessage message = read_message(call.shared().pids, call.memory(), original);
+    const Task& task = call.task();
+    const Caller caller{task.tid, task.vtid, task.process};
+    SentMessage message = read_message(call.shared(), caller, fd, original);
+    if (message.error != 0) {
+      return -message.error;
+    }
     std::uint64_t from = original;
-    if (message.credentials) {
+    if (message.changed) {
       const auto bytes = packed(message, place);
       // The slots of this call are still nobody else's: the event thread is here.
       if (bytes.size() > room || call.memory().write_forced(place, bytes.data(), bytes.size()) != 0) {
@@ -449,9 +530,17 @@ BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
   std::size_t room = 0;
   unsigned plain = 0;  // messages without credentials that come before the first with them
   for (unsigned i = 0; i < count; ++i) {
-    SentMessage message = read_message(call.shared().pids, call.memory(), messages.address() + i * sizeof(mmsghdr));
-    if (message.credentials) {
-      room = std::max(room, sizeof(msghdr) + message.control.size());
+    const SentMessage message =
+        read_message(call.shared(), caller_of(call), fd, messages.address() + i * sizeof(mmsghdr));
+    if (message.error != 0 && i == 0) {
+      return Rewrite::error(message.error);
+    }
+    if (message.error != 0) {
+      count = i;
+      break;
+    }
+    if (message.changed) {
+      room = std::max(room, message.size());
     } else if (room == 0) {
       ++plain;
     }
@@ -466,7 +555,7 @@ BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
     return Rewrite::until_exit(std::move(progress));
   }
   auto progress = std::make_unique<SendMany>();
-  SentMessage message = read_message(call.shared().pids, call.memory(), messages.address());
+  SentMessage message = read_message(call.shared(), caller_of(call), fd, messages.address());
   std::vector<std::byte> bytes = packed(message, 0);
   bytes.resize(room);
   progress->place = call.put(*progress, bytes.data(), bytes.size());
@@ -479,6 +568,7 @@ BEAM_ESCALATED(sendmmsg, GuestFd fd, RemotePtr<mmsghdr> messages, unsigned count
     call.tracer().release_slots(call.task(), progress->slots);
     return Rewrite::error(ENOMEM);
   }
+  progress->target = std::move(message.target);
   progress->fd = fd;
   progress->array = messages.address();
   progress->count = count;

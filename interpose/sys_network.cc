@@ -39,6 +39,9 @@ BEAM_SYSCALL(bind, Strategy::kAnswer, GuestFd fd, RemotePtr<sockaddr> address, i
   }
   std::string path;
   if (socket.family == AF_UNIX && call.shared.view != nullptr && unix_path(bytes, path)) {
+    if (socket.is_datagram() && (call.shared.message_traps.load() & kTrapReceives) == 0) {
+      return Answer::escalate();  // whom it sends to is shown its name
+    }
     return bind_unix(call, socket.fd, path);
   }
   if (call.shared.options.network != nullptr && socket.is_translated()) {
@@ -64,8 +67,8 @@ BEAM_ESCALATED(bind, GuestFd fd, RemotePtr<sockaddr> address, int size) {
   if (const int error = read_address(call.memory(), address.address(), size, bytes); error != 0) {
     return Rewrite::error(error);
   }
-  // A path by now, and none when it was looked at first.
-  return call.shared().view != nullptr && unix_path(bytes, path) ? Rewrite::error(EAGAIN)
+  // A path is bound by an answer thread, once receives are trapped; as one that was none when it was looked at first.
+  return call.shared().view != nullptr && unix_path(bytes, path) ? again_with_all_receives(call)
                                                                  : with_address_copy(call, bytes);
 }
 

@@ -74,56 +74,75 @@ Rewrite with_address_copy(RewriteCall& call, const AddressBytes& bytes) {
 }
 
 namespace {
-struct ConnectCall : HostPathCall {
-  std::unique_ptr<SocketNames::Alias> alias;
+struct TargetCall : HostPathCall {
+  UnixTarget target;
 };
-}  // namespace
 
-Rewrite connect_unix(RewriteCall& call, const std::string& path) {
-  const Caller caller = caller_of(call);
-  ViewPath argument(call.shared(), caller);
-  Found found;
-  int error = argument.set(kHere, path);
-  error = error != 0 ? error : call.shared().view->find(argument.where(), rootfs::kFollow, found);
-  if (error != 0) {
+// The address is argument `index`, its size the next.
+Rewrite with_target(RewriteCall& call, const std::string& path, std::size_t index) {
+  auto progress = std::make_unique<TargetCall>();
+  UnixTarget& target = progress->target;
+  if (const int error = find_unix_target(call.shared(), caller_of(call), path, target); error != 0) {
     return Rewrite::error(error);
   }
-  if (found.kind != Found::Kind::kFile || !S_ISSOCK(found.status.st_mode)) {
-    return Rewrite::error(ECONNREFUSED);
-  }
-  auto progress = std::make_unique<ConnectCall>();
-  sockaddr_un target{};
-  target.sun_family = AF_UNIX;
-  std::string host = call.shared().view->host_path(found.spot);
-  if (host.size() >= sizeof target.sun_path) {
-    progress->alias = call.shared().socket_names->alias(host);
-    if (progress->alias == nullptr) {
-      return Rewrite::error(ENAMETOOLONG);
-    }
-    host = progress->alias->path();
-  }
-  host.copy(target.sun_path, sizeof target.sun_path - 1);
-  const std::uint64_t place = call.put(*progress, &target, sizeof target);
+  const std::uint64_t place = call.put(*progress, &target.address, sizeof target.address);
   if (place == 0) {
     return Rewrite::error(ENOMEM);
   }
-  call.set_arg(*progress, 1, place);
-  call.set_arg(*progress, 2, kPathOffset + host.size() + 1);
+  call.set_arg(*progress, index, place);
+  call.set_arg(*progress, index + 1, target.size);
   return Rewrite::until_exit(std::move(progress));
 }
+}  // namespace
 
-void show_unix_name(const Shared& shared, sockaddr_storage& name, socklen_t& length) {
+int find_unix_target(Shared& shared, const Caller& caller, const std::string& path, UnixTarget& target) {
+  ViewPath argument(shared, caller);
+  Found found;
+  int error = argument.set(kHere, path);
+  error = error != 0 ? error : shared.view->find(argument.where(), rootfs::kFollow, found);
+  if (error != 0) {
+    return error;
+  }
+  if (found.kind != Found::Kind::kFile || !S_ISSOCK(found.status.st_mode)) {
+    return ECONNREFUSED;
+  }
+  target.address.sun_family = AF_UNIX;
+  std::string host = shared.view->host_path(found.spot);
+  if (host.size() >= sizeof target.address.sun_path) {
+    target.alias = shared.socket_names->alias(host);
+    if (target.alias == nullptr) {
+      return ENAMETOOLONG;
+    }
+    host = target.alias->path();
+  }
+  host.copy(target.address.sun_path, sizeof target.address.sun_path - 1);
+  target.size = static_cast<socklen_t>(kPathOffset + host.size() + 1);
+  return 0;
+}
+
+Rewrite connect_unix(RewriteCall& call, const std::string& path) {
+  return with_target(call, path, 1);
+}
+
+Rewrite send_to_unix(RewriteCall& call, const std::string& path) {
+  return with_target(call, path, 4);
+}
+
+bool show_unix_name(const Shared& shared, sockaddr_storage& name, socklen_t& length) {
   auto* address = reinterpret_cast<sockaddr_un*>(&name);
   if (shared.socket_names == nullptr || name.ss_family != AF_UNIX || length <= kPathOffset ||
       address->sun_path[0] == '\0') {
-    return;
+    return false;
   }
-  const std::string bound(address->sun_path, ::strnlen(address->sun_path, length - kPathOffset));
-  if (const auto shown = shared.socket_names->shown(bound)) {
-    std::memset(address->sun_path, 0, sizeof address->sun_path);
-    shown->copy(address->sun_path, sizeof address->sun_path);
-    length = static_cast<socklen_t>(kPathOffset + shown->size() + 1);
+  const auto found =
+      shared.socket_names->find(std::string(address->sun_path, ::strnlen(address->sun_path, length - kPathOffset)));
+  if (!found) {
+    return false;
   }
+  std::memset(address->sun_path, 0, sizeof address->sun_path);
+  found->shown.copy(address->sun_path, sizeof address->sun_path);
+  length = static_cast<socklen_t>(kPathOffset + found->shown.size() + 1);
+  return true;
 }
 
 namespace {

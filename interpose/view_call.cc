@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "rootfs/proc_entry.h"
 
 namespace beam::interpose {
 namespace {
@@ -101,7 +102,37 @@ int ViewPath::set(GuestFd dir, std::string path, bool empty_is_descriptor) {
     return ESRCH;  // of a process that has ended, or of one outside
   }
   where_.base = shared_.view->view_path(name).value_or(std::string());
+  if (where_.base.empty()) {
+    start_at_removed(name, dir);
+  }
   return 0;
+}
+
+// In a directory that has been removed there is itself, and what is above it still; nothing else (path_resolution(7)).
+void ViewPath::start_at_removed(const std::string& host, GuestFd dir) {
+  std::string at = shared_.view->former_path(host).value_or(std::string());
+  bool above = false;
+  std::string_view rest = where_.path;
+  while (true) {
+    std::string_view left = rest;
+    const std::string_view name = rootfs::next_component(left);
+    if (name != "." && name != "..") {
+      break;
+    }
+    if (name == "..") {
+      at = at.substr(0, std::max<std::size_t>(at.rfind('/') == std::string::npos ? 0 : at.rfind('/'), 1));
+      above = true;
+    }
+    rest = left;
+  }
+  const bool itself = rest.find_first_not_of('/') == std::string_view::npos;
+  if (above && !at.empty()) {
+    where_.base = at;
+    where_.path = itself ? "." : std::string(rest.substr(rest.find_first_not_of('/')));
+  } else if (itself) {
+    where_.root = "/";
+    where_.path = dir.value() == AT_FDCWD ? "/proc/self/cwd/" : "/proc/self/fd/" + std::to_string(dir.value()) + "/";
+  }
 }
 
 int ViewPath::set_descriptor(GuestFd fd) {

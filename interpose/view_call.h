@@ -31,6 +31,8 @@ class ViewPath final : public rootfs::ProcHook {
   [[nodiscard]] rootfs::ProcNode walk(std::string_view rest, bool follow) const override;
 
  private:
+  void start_at_removed(const std::string& host, GuestFd dir);
+
   Shared& shared_;
   const Caller& caller_;
   rootfs::Where where_;

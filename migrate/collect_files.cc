@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "interpose/call.h"
 #include "migrate/collector.h"
 
 namespace beam::migrate {
@@ -194,6 +195,29 @@ Result<> Collector::relate_objects() {
     state_.objects[index].state = std::move(state);
   }
   return success();
+}
+
+int Collector::readable(dev_t device, ino_t inode) const {
+  const auto known = known_files_.find({device, inode});
+  if (known == known_files_.end()) {
+    return -1;
+  }
+  for (const KnownFile& file : known->second) {
+    const interpose::Process* process = nullptr;
+    for (const auto& [host, one] : sandbox_.shared().tasks.processes()) {
+      process = host == file.tid ? one.get() : process;
+    }
+    int error = 0;
+    UniqueFd copy;
+    if (process != nullptr) {
+      copy = interpose::copy_descriptor(file.tid, *process, file.fd, error);
+    }
+    const int flags = copy ? ::fcntl(copy.get(), F_GETFL) : -1;
+    if (flags >= 0 && (flags & (O_PATH | O_DIRECT)) == 0 && (flags & O_ACCMODE) != O_WRONLY) {
+      return copy.release();
+    }
+  }
+  return -1;
 }
 
 }  // namespace beam::migrate

@@ -98,12 +98,6 @@ Result<> Collector::run() {
     state_.message_traps |= process->message_traps.load();
   }
   state_.last_vpid = shared.pids.last().value();
-  if (shared.view != nullptr) {
-    // Its private layer is not part of an image yet, and paths that a thaw would go by are those of the layer.
-    obstacle(VirtualPid(1), "mount view",
-             "a sandbox that was started with one of --rw, --bind, --tmpfs, --hide, --show "
-             "can't be frozen yet");
-  }
   for (const auto& [host, process] : shared.tasks.processes()) {
     if (process->threads == 0) {
       BEAM_TRY(zombie(*process));
@@ -224,7 +218,8 @@ Result<> Collector::live(const LiveProcess& live) {
     state.working_directory_deleted = true;
   }
   // In the sandbox's /proc, by the sandbox's ids: those of the workstation will be others.
-  state.working_directory = to_image_path(sandbox_.shared(), sandbox_.shared().proc->shown(state.working_directory));
+  state.working_directory =
+      to_image_path(sandbox_.shared(), sandbox_.shared().proc->proc_name(state.working_directory));
   state.executable = to_image_path(sandbox_.shared(), state.executable);
   BEAM_TRY_ASSIGN(const std::string root, read_proc_link(tid, "root"));
   BEAM_TRY_ASSIGN(const std::string own_root, read_proc_link(HostPid(::getpid()), "root"));
@@ -234,6 +229,9 @@ Result<> Collector::live(const LiveProcess& live) {
   BEAM_TRY_ASSIGN(const std::string personality, read_proc_file(tid, "personality"));
   state.personality = static_cast<std::uint32_t>(hexadecimal_value(personality));
   state.umask = static_cast<std::uint32_t>(std::strtoul(std::string(info_value(status, "Umask")).c_str(), nullptr, 8));
+  if (sandbox_.shared().view) {
+    state.view_root = process.view_root();
+  }
   state.dumpable_cleared = process.dumpable_cleared.load();
   for (const Task* task : live.tasks) {
     state.stop_signal = state.stop_signal != 0 ? state.stop_signal : task->held_stop_signal;

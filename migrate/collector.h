@@ -58,6 +58,8 @@ class Collector {
   Result<> run();
   // After run(): copies files that are executed or mapped into the image, all or those in the list.
   Result<> carry_files(bool all, const std::vector<std::string>& some);
+  // After run(): a copy of a descriptor of the sandbox by which the file can be read; -1: there is none.
+  [[nodiscard]] int readable(dev_t device, ino_t inode) const;
   // The image is durable, and the sandbox is about to end.
   void before_end() const;
   [[nodiscard]] const SandboxState& state() const { return state_; }

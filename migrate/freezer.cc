@@ -8,6 +8,7 @@
 #include "migrate/cpu.h"
 #include "migrate/freeze.h"
 #include "migrate/image.h"
+#include "migrate/layer.h"
 
 namespace beam::migrate {
 namespace {
@@ -81,6 +82,10 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
     return Error(ESRCH, "freeze: no process is left");
   }
   BEAM_TRY(collector.carry_files(options.self_contained, options.carried));
+  if (const auto& view = tracer.shared().view; view != nullptr) {
+    BEAM_TRY(pack_layer(
+        *view, [&](dev_t device, ino_t inode) { return collector.readable(device, inode); }, image));
+  }
   if (fault_point("freeze.collected")) {
     return Error(EIO, "freeze: fault point");
   }

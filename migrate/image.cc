@@ -211,8 +211,9 @@ Result<ImageFileWriter> ImageWriter::file(const std::string& name) {
   if (!fd) {
     return Error::from_errno(path + ": create");
   }
-  const bool memory = name.starts_with("pages") || name.starts_with("shared-") || name.starts_with("sysv-");
-  return ImageFileWriter(std::move(fd), std::move(path), name, compress_ && memory);
+  const bool compressible =
+      name.starts_with("pages") || name.starts_with("shared-") || name.starts_with("sysv-") || name == "layer-data";
+  return ImageFileWriter(std::move(fd), std::move(path), name, compress_ && compressible);
 }
 
 Result<> ImageWriter::add(ImageFileWriter&& file) {

@@ -1,6 +1,7 @@
 // An image on disk: a directory (0700) with
 //   manifest   magic, format version, what the image is of, and name, size and XXH3 of every other file; its own hash
 //   last objects    the SandboxState (state.h) pages-N    contents of memory, page-aligned
+//   layer, layer-data    what a mount view keeps of its own (layer.h)
 //
 // A writer works in DIR.partial beside the place that it is for, and commit() makes the image appear there by one
 // rename, after everything has reached the disk. A reader believes nothing: the manifest is checked by its hash, every

@@ -127,6 +127,9 @@ struct MakeContext {
   // For kinds that are made after the processes: ids of now. 0: no such process.
   std::function<HostPid(VirtualPid)> host_pid;
   interpose::Shared* shared = nullptr;
+  // Likewise: a new socket that one of the processes has made. To the jail (Landlock's scope of abstract sockets) it
+  // counts whose it is.
+  std::function<Result<UniqueFd>(int family, int type)> socket = {};
 };
 
 // All objects are made, all processes are filled, and none has run yet.
@@ -217,7 +220,9 @@ class KindOf : public ObjectKind {
  protected:
   [[nodiscard]] virtual Result<S> collect_state(CollectContext& context, const OpenFile& file) const = 0;
   [[nodiscard]] virtual Result<UniqueFd> make_from(MakeContext& context, const S& state) const = 0;
-  [[nodiscard]] virtual Result<> check_state(const ImageFacts& /*facts*/, const S& /*state*/) const { return success(); }
+  [[nodiscard]] virtual Result<> check_state(const ImageFacts& /*facts*/, const S& /*state*/) const {
+    return success();
+  }
   [[nodiscard]] virtual Result<> relate_state(CollectContext& /*context*/, const OpenFile& /*file*/,
                                               S& /*state*/) const {
     return success();

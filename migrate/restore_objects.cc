@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "base/fault.h"
+#include "interpose/call.h"
 #include "migrate/image_path.h"
 #include "migrate/restorer.h"
 
@@ -30,6 +31,15 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
     return inodes_[index].get();
   };
   context_.shared = &tracer_.shared();
+  context_.socket = [this](int family, int type) -> Result<UniqueFd> {
+    Remote remote(*leaders_.begin()->second);
+    BEAM_TRY_ASSIGN(const std::uint64_t fd, remote.call("make a socket", SYS_socket, static_cast<std::uint64_t>(family),
+                                                        static_cast<std::uint64_t>(type | SOCK_CLOEXEC)));
+    int error = 0;
+    UniqueFd copy = interpose::copy_descriptor(remote.task().tid, *remote.task().process, static_cast<int>(fd), error);
+    BEAM_TRY(remote.call("close", SYS_close, fd));
+    return copy ? Result<UniqueFd>(std::move(copy)) : Result<UniqueFd>(Error(-error, "take a new socket"));
+  };
   context_.host_pid = [this](VirtualPid vpid) { return tracer_.shared().pids.to_host(vpid); };
   for (const ProcessState& process : state_.processes) {
     by_vpid_[process.vpid] = &process;

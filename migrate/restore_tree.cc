@@ -121,6 +121,7 @@ Result<> Restorer::make_first(const ProcessState& process) {
   request.inherit = {theirs.get()};
   request.new_session = process.session == process.vpid;
   BEAM_TRY_ASSIGN(Task * task, tracer_.spawn_held(request, VirtualPid(process.vpid)));
+  task->process->set_view_root(process.view_root);
   leaders_[process.vpid] = task;
   programs_[process.vpid] = request.path;
   rlimit64 files{};
@@ -222,6 +223,7 @@ Result<Task*> Restorer::make_process(const ProcessState& state, Task& forker, bo
   process->parent_known = !state.adopted;
   process->parent = tracer_.shared().pids.to_host(VirtualPid(state.parent));
   process->dumpable_cleared = state.dumpable_cleared;
+  process->set_view_root(state.view_root);
   process->space = (shared & CLONE_VM) != 0 ? forker.process->space
                                             : std::make_shared<interpose::AddressSpace>(*forker.process->space);
   if (!tracer_.shared().pids.bind(host, process->vpid)) {

@@ -349,7 +349,9 @@ struct ProcessState {
   bool stop_waited_for = false;       // stopped, and its parent has been told
   bool continued = false;             // its parent is still to be told that it goes on after a stop
   bool locks_on_fault = false;        // locks_new_memory, with MCL_ONFAULT
+  std::string view_root = "/";        // of chroot(2), in the mount view
 };
+BEAM_STATE_SINCE(ProcessState, view_root, 4)
 BEAM_STATE_SINCE(ProcessState, locks_on_fault, 3)
 BEAM_STATE_SINCE(ProcessState, stop_waited_for, 2)
 BEAM_STATE_SINCE(ProcessState, continued, 2)
@@ -362,11 +364,11 @@ BEAM_STATE_SINCE(ProcessState, locks_new_memory, 2)
 BEAM_STATE_SINCE(ProcessState, files_of, 2)
 BEAM_STATE_SINCE(ProcessState, directory_of, 2)
 BEAM_STATE_SINCE(ProcessState, actions_of, 2)
-BEAM_STATE(ProcessState, 3, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
+BEAM_STATE(ProcessState, 4, vpid, parent, adopted, group, session, exit_signal, wait_status, stop_signal, executable,
            deleted_executable, working_directory, working_directory_deleted, umask, personality, dumpable_cleared,
            subreaper, limits, address_space, descriptors, actions, pending, timers, threads, posix_timers,
            oom_score_adjustment, no_huge_pages, merge_memory, locks_new_memory, files_of, directory_of, actions_of,
-           undo, stop_waited_for, continued, locks_on_fault)
+           undo, stop_waited_for, continued, locks_on_fault, view_root)
 
 // --- the whole ---
 

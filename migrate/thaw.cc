@@ -9,6 +9,7 @@
 #include "interpose/message_traps.h"
 #include "interpose/tracer.h"
 #include "migrate/cpu.h"
+#include "migrate/layer.h"
 #include "migrate/restorer.h"
 
 namespace beam::migrate {
@@ -35,6 +36,11 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
         .remedy("thaw it on a processor that has them, or with --force");
   }
   BEAM_TRY_ASSIGN(const SandboxState state, image.load());
+  BEAM_TRY_ASSIGN(const auto layer, read_layer(image));
+  if (layer.has_value() != options.engine.view.has_value()) {
+    return Error(kDamaged, layer ? "the image has a private layer, and does not say of which mounts"
+                                 : "the image says of mounts, and has no private layer");
+  }
   if (options.engine.host_name.empty()) {
     options.engine.host_name = state.host_name;
   }
@@ -42,12 +48,18 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
     return Error(EIO, "thaw: fault point");
   }
   const auto network = options.engine.network;
+  if (layer) {
+    BEAM_TRY(unpack_layer(image, *layer, options.engine.view->layer));
+  }
   BEAM_TRY_ASSIGN(auto engine, interpose::Engine::start(std::move(options.engine), observer));
   BEAM_TRY(restore_network(network.get(), state.network));
   std::optional<Result<>> result;
   engine->on_event_thread([&](interpose::Tracer& tracer) {
     tracer.shared().clock_offsets = {state.clocks.monotonic_ns - clock_ns(CLOCK_MONOTONIC),
                                      state.clocks.boottime_ns - clock_ns(CLOCK_BOOTTIME)};
+    if (layer) {
+      recall_layer(*layer, *tracer.shared().view);
+    }
     tracer.shared().message_traps = state.message_traps & (interpose::kTrapSends | interpose::kTrapReceives);
     Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
     result = restorer.build();

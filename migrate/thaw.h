@@ -16,7 +16,9 @@ struct ThawOptions {
   std::array<int, 3> stdio{0, 1, 2};  // what the sandbox's open streams are connected to; -1: /dev/null; not consumed
   std::vector<int> consoles;          // slave ends of the new terminals, as many as the image has; not consumed
   bool force = false;                 // go on with files that have changed since the freeze
-  interpose::EngineOptions engine;    // an empty host_name: the image's
+  // An empty host_name: the image's. A view for an image with a private layer, which is unpacked to where that view has
+  // its own; nothing may be there.
+  interpose::EngineOptions engine;
   // Asked on the event thread once all is there and held: whether it may run. On an error nothing of it is left.
   std::function<Result<>()> confirm;
 };

@@ -30,7 +30,8 @@ int open_short(int directory, const char* path, int flags, mode_t mode, UniqueFd
       fd.reset(static_cast<int>(got));
       return 0;
     }
-    if (errno != EAGAIN && errno != EINTR) {
+    if (errno !=
+        EINTR) {  // EAGAIN: the holder of a lease is being asked (fcntl(2)); such a walk gives it for nothing else
       return errno;
     }
   }
@@ -263,6 +264,43 @@ int copy_attributes(int from, int to, const struct stat& status) {
   }
   const timespec times[2] = {status.st_atim, status.st_mtim};
   return ::utimensat(to, "", times, AT_EMPTY_PATH) == 0 ? 0 : errno;
+}
+
+OwnDirectory::~OwnDirectory() {
+  if (changed_) {
+    (void)::fchmod(fd_.get(), status_.st_mode & 07777);
+  }
+}
+
+int OwnDirectory::open(int base, std::string_view path) {
+  UniqueFd found;
+  if (const int error = open_beneath(base, path, O_PATH | O_DIRECTORY, 0, found); error != 0) {
+    return error;
+  }
+  return open_found(found);
+}
+
+int OwnDirectory::open(const std::string& path) {
+  const UniqueFd found(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  return found ? open_found(found) : errno;
+}
+
+int OwnDirectory::open_found(const UniqueFd& found) {
+  if (::fstat(found.get(), &status_) != 0) {
+    return errno;
+  }
+  const std::string own = descriptor_path(found.get());
+  const bool closed = (status_.st_mode & S_IRWXU) != S_IRWXU && ::geteuid() != 0;
+  if (closed && ::chmod(own.c_str(), (status_.st_mode & 07777) | S_IRWXU) != 0) {
+    return errno;
+  }
+  fd_.reset(::open(own.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int error = fd_ ? 0 : errno;
+  changed_ = closed && fd_;
+  if (closed && !fd_) {
+    (void)::chmod(own.c_str(), status_.st_mode & 07777);
+  }
+  return error;
 }
 
 }  // namespace beam::rootfs

@@ -36,6 +36,26 @@ struct DirectoryEntry {
 [[nodiscard]] int read_directory(int directory, std::vector<DirectoryEntry>& entries);
 [[nodiscard]] int has_entries(int directory, bool& some);
 
+// A directory of one's own that is read and searched whatever its mode says. The mode comes back with the end of this.
+class OwnDirectory {
+ public:
+  OwnDirectory() = default;
+  ~OwnDirectory();
+  OwnDirectory(const OwnDirectory&) = delete;
+  OwnDirectory& operator=(const OwnDirectory&) = delete;
+  [[nodiscard]] int open(int base, std::string_view path);
+  // The same by a path of this process's, whose last component alone may not be a link.
+  [[nodiscard]] int open(const std::string& path);
+  [[nodiscard]] int get() const { return fd_.get(); }
+  [[nodiscard]] const struct stat& status() const { return status_; }  // as it was
+
+ private:
+  [[nodiscard]] int open_found(const UniqueFd& found);
+  UniqueFd fd_;
+  struct stat status_ {};
+  bool changed_ = false;
+};
+
 // Copies what a copy-up keeps of a file. Holes stay holes, and blocks are shared where the file system can.
 [[nodiscard]] int copy_contents(int from, int to);
 // Owner, permissions, extended attributes and, at last, times. As an ordinary user, an owner that can't be given stays

@@ -101,18 +101,15 @@ class Differ {
   // `lower`: what the workstation has at this place; `origin` of the mark says what the entries are compared with.
   Result<> directory(const std::string& path, const std::string& view, const std::string& lower,
                      const std::optional<struct stat>& shown, std::int64_t since) {
-    const UniqueFd fd = open_directory(path);
-    if (!fd) {
-      return Error::from_errno(path + ": read");
+    OwnDirectory fd;
+    if (const int error = fd.open(path); error != 0) {
+      return Error(error, path + ": read");
     }
     const auto mark = read_mark(fd.get());
     const bool moved = mark && "/" + mark->origin != lower;
-    struct stat now {};
+    const struct stat& now = fd.status();
     struct stat was {};
     const bool exists = look_at(lower, was);
-    if (::fstat(fd.get(), &now) != 0) {
-      return Error::from_errno(path + ": read");
-    }
     (void)shown;
     if (!mark || mark->state == 'C') {
       if (!exists) {

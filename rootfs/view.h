@@ -119,6 +119,8 @@ class View {
     const std::shared_lock lock(mutex_);
     return view_path_locked(host);
   }
+  // Where a directory was that has been removed, as the kernel tells it, or that the view has no more.
+  [[nodiscard]] std::optional<std::string> former_path(std::string_view host) const;
   // The same for showing: unchanged when the view has no better name.
   [[nodiscard]] std::string shown(std::string_view host) const;
 
@@ -126,6 +128,22 @@ class View {
   [[nodiscard]] std::string mountinfo_text() const;
   [[nodiscard]] std::string maps_text(std::string_view host_text) const;
   [[nodiscard]] const std::string& layer() const { return layer_path_; }
+
+  // What of the view is not in its layer (view_memory.cc), so that another object can go on with a copy of the layer.
+  struct Memory {
+    // Directories of the workstation, without the leading slash, that are nowhere in the view any more.
+    std::vector<std::string> removed;
+    struct Stub {  // of a device or socket that has been moved: its place in the layer, and the workstation's file
+      std::string place;
+      std::string origin;
+    };
+    std::vector<Stub> stubs;
+  };
+  [[nodiscard]] Memory remember() const;
+  void recall(const Memory& memory);
+  // Whose an inode of the layer shows to be, where that isn't its owner.
+  [[nodiscard]] std::optional<std::pair<uid_t, gid_t>> shown_owner(ino_t inode) const;
+  void show_owner_as(const std::string& place, uid_t uid, gid_t gid);
   [[nodiscard]] const std::vector<std::unique_ptr<Mount>>& mounts() const { return mounts_; }
 
  private:
@@ -138,7 +156,8 @@ class View {
   }
   Result<> add(const MountRequest& request);
   Result<> load(Node& node);
-  Result<> furnish(Node& node, const MountRequest& request);
+  Result<> furnish(Node& node, const MountRequest& request, bool fresh);
+  [[nodiscard]] bool is_made_anew(const std::string& at) const;
   [[nodiscard]] Node* make_way(const std::string& at);
   [[nodiscard]] Spot locate(std::string_view view) const;
   [[nodiscard]] int anchor(const Spot& spot) const;

@@ -201,6 +201,10 @@ Result<> View::add(const MountRequest& request) {
       }
     }
   }
+  if (request.kind == MountKind::kAbsent && is_made_anew(mount->at)) {
+    mounts_.push_back(std::move(mount));  // the jail keeps the workstation's from it all the same
+    return success();
+  }
   Node* node = make_way(bare);
   node->children.clear();  // hidden by the new mount
   node->stubs.clear();
@@ -239,7 +243,7 @@ Result<> View::add(const MountRequest& request) {
       if (made != 0 && !request.is_file) {
         BEAM_TRY(load(*node));
       }
-      BEAM_TRY(furnish(*node, request));
+      BEAM_TRY(furnish(*node, request, made == 0));
       break;
     }
     case MountKind::kProc:
@@ -253,9 +257,27 @@ Result<> View::add(const MountRequest& request) {
   return success();
 }
 
-Result<> View::furnish(Node& node, const MountRequest& request) {
+// Whether the sandbox has made something of its own where the workstation has (or had) something that is kept from it.
+bool View::is_made_anew(const std::string& at) const {
+  const Spot spot = locate(at);
+  if (spot.space != Spot::Space::kLayer || spot.node->state != Node::State::kComplete) {
+    return false;
+  }
+  UniqueFd fd;
+  if (open_spot(spot, O_PATH, 0, fd) != 0) {
+    return true;  // missing in a complete directory, and so free to be made
+  }
+  const auto mark = read_mark(fd.get());
+  return !mark || mark->state != 'L' || mark->origin != without_slash(at);
+}
+
+// Of one that is not fresh, what is no longer there has been removed.
+Result<> View::furnish(Node& node, const MountRequest& request, bool fresh) {
   UniqueFd fd;
   for (const auto& [name, target] : request.links) {
+    if (!fresh) {
+      break;
+    }
     const std::string place = join_path(node.layer, name);
     if (::symlinkat(target.c_str(), layer_.get(), place.c_str()) != 0 && errno != EEXIST) {
       return Error::from_errno(request.at + "/" + name + ": make the link");
@@ -268,8 +290,12 @@ Result<> View::furnish(Node& node, const MountRequest& request) {
     return Error(error, request.at + ": open");
   }
   for (const auto& [name, device] : request.devices) {
-    if (const int error = place_stub(S_IFCHR, fd.get(), name); error != 0 && error != EEXIST) {
+    if (const int error = fresh ? place_stub(S_IFCHR, fd.get(), name) : 0; error != 0 && error != EEXIST) {
       return Error(error, request.at + "/" + name + ": make the device");
+    }
+    struct stat status {};
+    if (::fstatat(fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !is_stub(status)) {
+      continue;
     }
     node.stubs[name] = without_slash(device);
   }
@@ -278,8 +304,8 @@ Result<> View::furnish(Node& node, const MountRequest& request) {
 
 // What an earlier run has left in the layer.
 Result<> View::load(Node& node) {
-  UniqueFd fd;
-  if (const int error = open_beneath(layer_.get(), node.layer, O_RDONLY | O_DIRECTORY, 0, fd); error != 0) {
+  OwnDirectory fd;
+  if (const int error = fd.open(layer_.get(), node.layer); error != 0) {
     return Error(error, layer_path_ + "/" + node.layer + ": open");
   }
   if (const auto mark = read_mark(fd.get())) {
@@ -290,6 +316,7 @@ Result<> View::load(Node& node) {
     if (!node.is_mount_point) {
       node.origin = mark->origin;
     }
+    node.closed = node.state == Node::State::kComplete && (fd.status().st_mode & S_IXUSR) == 0;
   }
   std::vector<DirectoryEntry> entries;
   if (const int error = read_directory(fd.get(), entries); error != 0) {
@@ -471,6 +498,23 @@ std::optional<std::string> View::view_path_locked(std::string_view host) const {
     return std::nullopt;
   }
   return view;
+}
+
+std::optional<std::string> View::former_path(std::string_view host) const {
+  if (host.ends_with(kDeleted)) {
+    host.remove_suffix(kDeleted.size());
+  }
+  std::string below;
+  const std::shared_lock lock(mutex_);
+  while (host.starts_with('/') && host.size() > 1) {
+    const std::size_t cut = host.rfind('/');
+    below = join_path(host.substr(cut + 1), below);
+    host = host.substr(0, std::max<std::size_t>(cut, 1));
+    if (const auto above = view_path_locked(host)) {
+      return join_path(*above, below);
+    }
+  }
+  return std::nullopt;
 }
 
 std::string View::shown(std::string_view host) const {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "migrate/image.h"
+#include "rootfs/mount_plan.h"
 #include "runtime/console_state.h"
 
 namespace beam::runtime {
@@ -31,6 +33,7 @@ struct SandboxDescription {
   std::vector<ConsoleState> consoles;
   std::string network = "host";  // as `beam run --net` says it; of older images the workstation's
   std::string address;
+  std::optional<rootfs::MountOptions> mounts;  // of the mount view; none: paths are the workstation's
 };
 
 // kDamaged: the image doesn't say.
@@ -40,9 +43,11 @@ struct SandboxDescription {
 
 namespace beam::migrate {
 
+BEAM_STATE(rootfs::MountOptions, 1, writable, binds, tmpfs, hidden, shown, home, directory, own)
+BEAM_STATE_SINCE(runtime::SandboxDescription, mounts, 3)
 BEAM_STATE_SINCE(runtime::SandboxDescription, network, 2)
 BEAM_STATE_SINCE(runtime::SandboxDescription, address, 2)
-BEAM_STATE(runtime::SandboxDescription, 2, id, name, group, host_name, working_directory, command, environment, umask,
-           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles, network, address)
+BEAM_STATE(runtime::SandboxDescription, 3, id, name, group, host_name, working_directory, command, environment, umask,
+           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles, network, address, mounts)
 
 }  // namespace beam::migrate

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <asio/read.hpp>
 #include <cstring>
@@ -262,16 +263,28 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   return success();
 }
 
+// What was Beam's own where the sandbox was before stays out of its view.
+std::optional<rootfs::MountOptions> Supervisor::mounts() const {
+  auto mounts = config_.mounts;
+  if (mounts) {
+    const std::string& socket = config_.record.socket;
+    for (const std::string& own : {store_.home(), socket.substr(0, socket.rfind('/'))}) {
+      if (std::find(mounts->own.begin(), mounts->own.end(), own) == mounts->own.end()) {
+        mounts->own.push_back(own);
+      }
+    }
+  }
+  return mounts;
+}
+
 Result<std::optional<rootfs::ViewOptions>> Supervisor::view_options() const {
-  if (!config_.mounts) {
+  const auto asked = mounts();
+  if (!asked) {
     return std::optional<rootfs::ViewOptions>();
   }
-  rootfs::MountOptions mounts = *config_.mounts;
-  const std::string& socket = config_.record.socket;
-  mounts.own = {store_.home(), socket.substr(0, socket.rfind('/'))};
   rootfs::ViewOptions view;
   view.layer = store_.file(config_.record.name, kLayer);
-  BEAM_TRY_ASSIGN(view.mounts, rootfs::plan_mounts(mounts));
+  BEAM_TRY_ASSIGN(view.mounts, rootfs::plan_mounts(*asked));
   return std::optional(std::move(view));
 }
 

@@ -115,6 +115,7 @@ class Supervisor : public interpose::Observer {
   Result<> open_logs();
   Result<> start_command(const std::shared_ptr<Session>& session);
   Result<StreamSources> take_streams();
+  [[nodiscard]] std::optional<rootfs::MountOptions> mounts() const;
   [[nodiscard]] Result<std::optional<rootfs::ViewOptions>> view_options() const;
   void read_report();
   void command_executed();

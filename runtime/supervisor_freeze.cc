@@ -131,6 +131,7 @@ Result<std::string> Supervisor::describe(const Consoles& consoles) {
   description.working_directory = record.working_directory;
   description.network = record.network;
   description.address = record.address;
+  description.mounts = mounts();
   description.command = record.command;
   description.environment = config_.environment;
   description.umask = config_.umask;
@@ -279,6 +280,7 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.engine.host_name = config_.record.host_name;
   options.engine.network = network_;
   options.engine.outside = config_.record.network != kNetworkNone;
+  BEAM_TRY_ASSIGN(options.engine.view, view_options());
   if (thaw.held) {
     // The event thread waits with all that it holds; this one waits for it.
     options.confirm = [&]() -> Result<> {

@@ -21,6 +21,7 @@ RunConfig thaw_config(const SandboxDescription& description, const std::string& 
   record.network = description.network;
   record.address = description.address;
   record.terminal = description.terminal;
+  config.mounts = description.mounts;
   config.environment = description.environment;
   config.umask = static_cast<mode_t>(description.umask) & 0777;
   config.keep_stdin = description.keep_stdin;

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "migrate/json_value.h"
+#include "migrate/layer.h"
 #include "migrate/object_kind.h"
 #include "runtime/description.h"
 #include "runtime/file_io.h"
@@ -18,6 +19,7 @@ namespace beam::runtime {
 namespace {
 
 using migrate::to_json_value;
+using Layer = std::optional<migrate::LayerState>;  // of a sandbox with a mount view
 
 constexpr std::size_t kLineBytes = 16;
 
@@ -66,10 +68,13 @@ Json format_of(const migrate::Image& image) {
               {"created_ms", manifest.created_ms},        {"cpu_features", to_json_value(manifest.cpu_features)}};
 }
 
-Json sandbox_of(const SandboxDescription& description, const migrate::SandboxState& state) {
+Json sandbox_of(const SandboxDescription& description, const migrate::SandboxState& state, const Layer& layer) {
   Json json = to_json_value(description);
   json["clocks"] = to_json_value(state.clocks);
   json["last_vpid"] = state.last_vpid;
+  if (layer) {
+    json["layer"] = to_json_value(*layer);
+  }
   return json;
 }
 
@@ -100,7 +105,7 @@ Result<> add_contents(const migrate::Image& image, const std::string& file, cons
 }
 
 Result<std::string> as_json(const migrate::Image& image, const migrate::SandboxState& state,
-                            const SandboxDescription& description, bool with_pages) {
+                            const SandboxDescription& description, const Layer& layer, bool with_pages) {
   Json memory{{"address_spaces", to_json_value(state.address_spaces)},
               {"shared_memory", to_json_value(state.shared_memory)},
               {"mapped_files", to_json_value(state.mapped_files)}};
@@ -116,7 +121,7 @@ Result<std::string> as_json(const migrate::Image& image, const migrate::SandboxS
   }
   BEAM_TRY_ASSIGN(Json objects, objects_of(state));
   return dump(Json{{"format", format_of(image)},
-                   {"sandbox", sandbox_of(description, state)},
+                   {"sandbox", sandbox_of(description, state, layer)},
                    {"processes", to_json_value(state.processes)},
                    {"objects", std::move(objects)},
                    {"memory", std::move(memory)},
@@ -259,10 +264,10 @@ Result<> print_pages(const migrate::Image& image, const std::string& title, cons
 }
 
 Result<> print_text(const migrate::Image& image, const migrate::SandboxState& state,
-                    const SandboxDescription& description, bool with_pages) {
+                    const SandboxDescription& description, const Layer& layer, bool with_pages) {
   std::string text;
   print_section(text, "format", format_of(image));
-  print_section(text, "sandbox", sandbox_of(description, state));
+  print_section(text, "sandbox", sandbox_of(description, state, layer));
   print_section(text, "processes", to_json_value(state.processes));
   BEAM_TRY_ASSIGN(const Json objects, objects_of(state));
   print_section(text, "objects", objects);
@@ -308,11 +313,15 @@ int verb_show(const std::vector<std::string>& arguments) {
   if (!description.ok()) {
     return fail_image(name, description.error(), kExitDamaged);
   }
+  const auto layer = migrate::read_layer(*image);
+  if (!layer.ok()) {
+    return fail_image(name, layer.error(), kExitDamaged);
+  }
   if (!json) {
-    const auto printed = print_text(*image, *state, *description, pages);
+    const auto printed = print_text(*image, *state, *description, *layer, pages);
     return printed.ok() ? kExitDone : fail_image(name, printed.error(), kExitFailed);
   }
-  const auto text = as_json(*image, *state, *description, pages);
+  const auto text = as_json(*image, *state, *description, *layer, pages);
   return text.ok() ? print_document(*text) : fail_image(name, text.error(), kExitDamaged);
 }
 

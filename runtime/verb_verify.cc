@@ -1,4 +1,5 @@
 // beam verify: whether an image is whole.
+#include "migrate/layer.h"
 #include "runtime/description.h"
 #include "runtime/image_argument.h"
 #include "runtime/verb.h"
@@ -22,6 +23,9 @@ int verb_verify(const std::vector<std::string>& arguments) {
   }
   if (const auto state = image->load(); !state.ok()) {
     return fail_image(name, state.error(), kExitDamaged);
+  }
+  if (const auto layer = migrate::read_layer(*image); !layer.ok()) {
+    return fail_image(name, layer.error(), kExitDamaged);
   }
   if (const auto description = describe(*image); !description.ok()) {
     return fail_image(name, description.error(), kExitDamaged);

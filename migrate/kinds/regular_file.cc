@@ -28,8 +28,11 @@ struct RegularFileState {
   std::uint32_t mode = 0;
   std::uint64_t entries = 0;  // of a directory that is being listed: how many have been read, and the last of them
   std::string last_entry;
+  std::uint64_t write_hint = 0;  // F_SET_RW_HINT: of the file, for as long as somebody holds it; 0: none
 };
-BEAM_STATE(RegularFileState, 1, path, flags, offset, size, modified_ns, type, inode, removed, mode, entries, last_entry)
+BEAM_STATE_SINCE(RegularFileState, write_hint, 2)
+BEAM_STATE(RegularFileState, 2, path, flags, offset, size, modified_ns, type, inode, removed, mode, entries, last_entry,
+           write_hint)
 
 namespace {
 
@@ -137,6 +140,9 @@ class RegularFile : public KindOf<RegularFileState> {
       }));
     }
     state.path = to_image_path(context.shared, state.path);
+    if (S_ISREG(file.info.st_mode) && ::fcntl(file.copy.get(), F_GET_RW_HINT, &state.write_hint) != 0) {
+      state.write_hint = 0;  // of O_PATH
+    }
     return state;
   }
 
@@ -186,6 +192,10 @@ class RegularFile : public KindOf<RegularFileState> {
         (static_cast<std::uint64_t>(info.st_size) != state.size || modified != state.modified_ns)) {
       return Error(ESTALE, path + ": has changed since the freeze")
           .remedy("thaw with --force to go on with it as it is");
+    }
+    if (state.write_hint != 0) {
+      std::uint64_t hint = state.write_hint;
+      (void)::fcntl(fd.get(), F_SET_RW_HINT, &hint);  // a hint; another file system may know none
     }
     if ((state.flags & O_PATH) != 0 || state.offset == 0) {
       return fd;

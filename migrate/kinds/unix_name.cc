@@ -13,6 +13,8 @@
 #include <set>
 
 #include "interpose/inode_search.h"
+#include "interpose/socket_names.h"
+#include "migrate/image_path.h"
 #include "migrate/kinds/unix_socket.h"
 #include "migrate/patience.h"
 #include "migrate/stand_in.h"
@@ -134,6 +136,60 @@ void find_directory(const interpose::Shared& shared, const std::string& path, st
   }
 }
 
+// What is left of the socket that the name was of goes; what another one is bound to stays.
+Result<> make_room(int directory, const std::string& path, const UnixName& name) {
+  struct stat info {};
+  if (::fstatat(directory, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return success();
+  }
+  if (!S_ISSOCK(info.st_mode) || !soon([&] { return !is_live(directory, path); })) {
+    return Error(EADDRINUSE, "bind the UNIX socket " + to_text(name) + ", which something else has taken");
+  }
+  return ::unlinkat(directory, path.c_str(), 0) == 0
+             ? success()
+             : Result<>(Error::from_errno("replace the UNIX socket " + to_text(name)));
+}
+
+Result<UniqueFd> bound_file(int directory, const std::string& path, const UnixName& name) {
+  UniqueFd file(::openat(directory, path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file || ::fchmodat(directory, path.c_str(), name.mode & 07777, 0) != 0) {
+    return Error::from_errno("set the mode of the UNIX socket " + to_text(name));
+  }
+  return file;
+}
+
+Result<UniqueFd> bind_in_view(const interpose::Shared& shared, int fd, const UnixName& name, const std::string& shown) {
+  const std::string what = "bind the UNIX socket " + to_text(name);
+  std::string place = from_image_path(shared, name.place);
+  std::string temporary;
+  if (name.unlinked || place.empty()) {
+    temporary = std::filesystem::temp_directory_path() / "beam-name-XXXXXX";
+    if (::mkdtemp(temporary.data()) == nullptr) {
+      return Error::from_errno(what + ": make a directory");
+    }
+    place = temporary + "/s";
+  }
+  const std::size_t cut = place.rfind('/');
+  const std::string leaf = place.substr(cut + 1);
+  const UniqueFd directory(::open(place.substr(0, cut).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) {
+    return Error::from_errno("open " + place.substr(0, cut) + ", where the UNIX socket " + shown + " is");
+  }
+  auto room = make_room(directory.get(), leaf, name);
+  if (!room.ok()) {
+    return std::move(room).error();
+  }
+  if (const int error = shared.socket_names->bind(fd, directory.get(), leaf.c_str(), shown); error != 0) {
+    return Error(error, what);
+  }
+  auto file = bound_file(directory.get(), leaf, name);
+  if (!temporary.empty()) {
+    ::unlinkat(directory.get(), leaf.c_str(), 0);
+    ::rmdir(temporary.c_str());
+  }
+  return file;
+}
+
 }  // namespace
 
 std::string to_text(const UnixName& name) {
@@ -167,6 +223,18 @@ UnixName unix_name(const interpose::Shared& shared, int fd, bool of_peer, std::u
   }
   name.file = file;
   mode_t mode = 0777;
+  if (const auto bound = shared.socket_names ? shared.socket_names->find(path) : std::nullopt) {
+    std::string place = bound->place;
+    name.unlinked = !is_socket_file(AT_FDCWD, place, file, mode);
+    if (name.unlinked && file != 0) {
+      place = interpose::find_inode_near(place, file);
+      name.unlinked = place.empty() || !is_socket_file(AT_FDCWD, place, file, mode);
+    }
+    name.address = shown_unix_address(shared, std::move(name.address));
+    name.place = name.unlinked ? "" : to_image_path(shared, place);
+    name.mode = mode;
+    return name;
+  }
   if (path.front() == '/') {
     name.unlinked = !is_socket_file(AT_FDCWD, path, file, mode);
   } else {
@@ -189,14 +257,28 @@ UnixName unix_name(const interpose::Shared& shared, int fd, bool of_peer, std::u
   return name;
 }
 
-Result<UniqueFd> bind_unix_name(int fd, const UnixName& name) {
+std::vector<std::uint8_t> shown_unix_address(const interpose::Shared& shared, std::vector<std::uint8_t> address) {
+  const auto bound = shared.socket_names ? shared.socket_names->find(path_of(address)) : std::nullopt;
+  if (bound) {
+    address.resize(offsetof(sockaddr_un, sun_path));
+    address.insert(address.end(), bound->shown.begin(), bound->shown.end());
+    address.push_back(0);
+  }
+  return address;
+}
+
+Result<UniqueFd> bind_unix_name(const interpose::Shared& shared, int fd, const UnixName& name) {
   const std::string path = path_of(name.address);
-  if (name.address.size() < sizeof(sa_family_t) || name.address.size() > sizeof(sockaddr_un)) {
+  // A path without a final zero is a byte longer than its structure (unix(7)).
+  if (name.address.size() < sizeof(sa_family_t) || name.address.size() > sizeof(sockaddr_un) + 1) {
     return Error(kDamaged, "the name of a UNIX socket");
   }
   if (path.empty()) {
     BEAM_TRY(bind_there(fd, name, AT_FDCWD));
     return UniqueFd();
+  }
+  if (shared.socket_names) {
+    return bind_in_view(shared, fd, name, path);
   }
   UniqueFd directory;
   std::string temporary;
@@ -222,21 +304,9 @@ Result<UniqueFd> bind_unix_name(int fd, const UnixName& name) {
     }
     return bound;
   }
-  struct stat info {};
-  if (::fstatat(base, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
-    if (!S_ISSOCK(info.st_mode) || !soon([&] { return !is_live(base, path); })) {
-      return Error(EADDRINUSE, "bind the UNIX socket " + to_text(name) + ", which something else has taken");
-    }
-    if (::unlinkat(base, path.c_str(), 0) != 0) {
-      return Error::from_errno("replace the UNIX socket " + to_text(name));
-    }
-  }
+  BEAM_TRY(make_room(base, path, name));
   BEAM_TRY(bind_there(fd, name, base));
-  UniqueFd file(::openat(base, path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file || ::fchmodat(base, path.c_str(), name.mode & 07777, 0) != 0) {
-    return Error::from_errno("set the mode of the UNIX socket " + to_text(name));
-  }
-  return file;
+  return bound_file(base, path, name);
 }
 
 }  // namespace beam::migrate

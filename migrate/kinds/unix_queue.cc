@@ -101,7 +101,8 @@ Result<Peeked> peek(const interpose::Shared& shared, int fd, std::vector<std::ui
   peeked.message.bytes.assign(buffer.begin(), buffer.begin() + peeked.size);
   if (header.msg_namelen > offsetof(sockaddr_un, sun_path)) {
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(&source);
-    peeked.message.source.assign(bytes, bytes + std::min<std::size_t>(header.msg_namelen, sizeof source));
+    peeked.message.source =
+        shown_unix_address(shared, {bytes, bytes + std::min<std::size_t>(header.msg_namelen, sizeof source)});
   }
   return peeked;
 }

@@ -40,6 +40,8 @@ struct CollectedUnix {
 };
 
 struct MadeUnix {
+  const interpose::Shared* shared = nullptr;
+  std::function<Result<UniqueFd>(int family, int type)> socket;  // MakeContext
   // Ends of connections whose other end was made first, and listening sockets that were needed before their turn.
   std::map<std::uint64_t, UniqueFd> ends;
   std::map<UnixNameKey, UniqueFd> listeners;
@@ -68,6 +70,18 @@ Result<UniqueFd> new_socket(int type) {
   return fd;
 }
 
+// One that is to be bound: by an abstract name, only processes of the same jail may connect or send to it.
+Result<UniqueFd> new_bound_socket(const MadeUnix& made, int type, const UnixName& name) {
+  constexpr std::size_t kPath = offsetof(sockaddr_un, sun_path);
+  const bool abstract = name.address.size() > kPath && name.address[kPath] == 0;
+  if (!abstract || !made.shared->view) {
+    return new_socket(type);
+  }
+  BEAM_TRY_ASSIGN(UniqueFd fd, made.socket(AF_UNIX, type));
+  widen_socket_buffers(fd.get());
+  return fd;
+}
+
 // What connects and sends to a bound socket.
 std::vector<std::uint8_t> address_of(const UnixNameKey& key, const MadeUnix::Bound& bound) {
   if (!bound.file) {
@@ -84,7 +98,7 @@ Result<> bind_as(MadeUnix& made, int fd, const UnixName& name) {
   if (name.address.empty()) {
     return success();
   }
-  BEAM_TRY_ASSIGN(UniqueFd file, bind_unix_name(fd, name));
+  BEAM_TRY_ASSIGN(UniqueFd file, bind_unix_name(*made.shared, fd, name));
   made.names[key_of(name)].file = std::move(file);
   return success();
 }
@@ -109,6 +123,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
            socket_option(file.copy.get(), SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
   }
   bool relates() const override { return true; }
+  bool made_after_processes(std::string_view /*state*/) const override { return true; }
 
   void check_all(CollectContext& context, std::vector<Obstacle>& obstacles) const override {
     auto& all = context.parts.get<CollectedUnix>(name(), 0);
@@ -184,9 +199,6 @@ class UnixSocket : public KindOf<UnixSocketState> {
     state.type = socket_option(fd, SOL_SOCKET, SO_TYPE);
     state.flags = file.flags & kKeptFlags;
     state.name = unix_name(context.shared, fd, false, diag.file);
-    if (context.shared.socket_names != nullptr && context.shared.socket_names->shown(to_text(state.name))) {
-      return Error(kObstacle, "a UNIX socket that is bound to a path of the mount view can't be frozen yet");
-    }
     state.listening = diag.state == TCP_LISTEN;
     state.backlog = diag.backlog;
     state.shutdown = diag.shutdown;
@@ -240,6 +252,8 @@ class UnixSocket : public KindOf<UnixSocketState> {
       return Error(kDamaged, "a UNIX socket of type " + std::to_string(state.type));
     }
     auto& made = context.parts.get<MadeUnix>(name(), 0);
+    made.shared = context.shared;
+    made.socket = context.socket;
     BEAM_TRY_ASSIGN(UniqueFd fd, make_socket(context, made, state));
     BEAM_TRY(set_socket_options(fd.get(), state.options, OptionTime::kBeforeNames));
     made.sockets[state.socket] = fd.get();
@@ -334,7 +348,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
     if (pair) {
       BEAM_TRY(connect_pair(context, made, state, own, other));
     } else {
-      BEAM_TRY_ASSIGN(own, new_socket(state.type));
+      BEAM_TRY_ASSIGN(own, new_bound_socket(made, state.type, state.name));
       BEAM_TRY(bind_as(made, own.get(), state.name));
       if (state.type == SOCK_DGRAM && state.connected && state.peer == 0) {
         // Connected to a name whose socket is closed.
@@ -358,7 +372,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
     auto& bound = made.names[key_of(name)];
     const bool fresh = bound.listener < 0;
     if (fresh) {
-      BEAM_TRY_ASSIGN(UniqueFd fd, new_socket(type));
+      BEAM_TRY_ASSIGN(UniqueFd fd, new_bound_socket(made, type, name));
       BEAM_TRY(bind_as(made, fd.get(), name));
       bound.listener = fd.get();
       made.listeners[key_of(name)] = std::move(fd);
@@ -516,7 +530,7 @@ class UnixSocket : public KindOf<UnixSocketState> {
       UnixName name;
       name.address = address;
       name.unlinked = true;
-      BEAM_TRY(bind_unix_name(fd.get(), name));
+      BEAM_TRY(bind_unix_name(*made.shared, fd.get(), name));
     }
     return fd.get();
   }

@@ -23,8 +23,11 @@ struct UnixName {
   std::string directory;              // of a relative path: where it begins; empty: nobody knows any more
   bool unlinked = false;              // the file is not at its path any more
   std::uint32_t mode = 0;
+  // With a mount view, `address` is the path as the program gave it, and this is where the file is (image_path.h).
+  std::string place;
 };
-BEAM_STATE(UnixName, 1, address, file, directory, unlinked, mode)
+BEAM_STATE_SINCE(UnixName, place, 2)
+BEAM_STATE(UnixName, 2, address, file, directory, unlinked, mode, place)
 
 struct UnixCredentials {
   std::int32_t pid = 0;  // virtual; 0: unknown
@@ -91,7 +94,10 @@ inline UnixNameKey key_of(const UnixName& name) {
 }
 
 // Binds; of a path: keeps a descriptor of the file, by which it is reached also when it has been unlinked again.
-[[nodiscard]] Result<UniqueFd> bind_unix_name(int fd, const UnixName& name);
+[[nodiscard]] Result<UniqueFd> bind_unix_name(const interpose::Shared& shared, int fd, const UnixName& name);
+// The address as the program knows it, of one as the kernel has it.
+[[nodiscard]] std::vector<std::uint8_t> shown_unix_address(const interpose::Shared& shared,
+                                                           std::vector<std::uint8_t> address);
 
 // --- messages (unix_queue.cc) ---
 

@@ -29,7 +29,8 @@ class Faults(cli.Case):
 
     def start(self, fault=None, name="box"):
         env = dict(self.env, BEAM_FAULT=fault) if fault else self.env
-        run = self.popen("run", "--name", name, "sh", "-c", PROGRAM, stdin=subprocess.PIPE, env=env)
+        # With a mount view, whose private layer is one more thing to write.
+        run = self.popen("run", "--name", name, "--rw", self.work, "sh", "-c", PROGRAM, stdin=subprocess.PIPE, env=env)
         self.assertEqual(run.stdout.readline(), "up\n")
         return run
 

@@ -5,6 +5,7 @@
 //   cycle fence SEED MEAN_MS COMMAND...      freezes it so at each fence, and at random moments too unless MEAN_MS is 0
 // A fence is a line FENCE on COMMAND's standard output, after which it waits for a line on its standard input
 // (tests/guest/guest.h). PID 1 is Beam's init, as in `beam run`. CYCLE_KEEP=1 leaves the images.
+// BEAM_VIEW=1 gives the sandbox a mount view, as `beam run` has it.
 // Exit status: COMMAND's, 128+N for signal N; 125 when Beam failed; 3 when a fence's freeze was refused. The number of
 // disturbances goes to stderr.
 #include <fcntl.h>
@@ -32,6 +33,7 @@
 #include "interpose/quiesce.h"
 #include "migrate/freeze.h"
 #include "migrate/thaw.h"
+#include "rootfs/mount_plan.h"
 #include "runtime/launch.h"
 
 namespace {
@@ -193,7 +195,9 @@ class Cycle {
   }
 
   Result<int> run(char** command) {
-    BEAM_TRY_ASSIGN(engine_, Engine::start({}, watcher_));
+    beam::interpose::EngineOptions options;
+    BEAM_TRY_ASSIGN(options.view, view());
+    BEAM_TRY_ASSIGN(engine_, Engine::start(std::move(options), watcher_));
     BEAM_TRY(start(command));
     for (;;) {
       switch (watcher_.wait(pause())) {
@@ -213,6 +217,26 @@ class Cycle {
   [[nodiscard]] int refusals() const { return refusals_; }
 
  private:
+  // Of each sandbox one of its own: a thaw takes what the frozen one has left from the image.
+  Result<std::optional<beam::rootfs::ViewOptions>> view() {
+    const char* wanted = std::getenv("BEAM_VIEW");
+    if (wanted == nullptr || std::string_view(wanted) != "1") {
+      return std::optional<beam::rootfs::ViewOptions>();
+    }
+    beam::rootfs::MountOptions mounts;
+    mounts.directory = std::filesystem::current_path();
+    mounts.home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
+    mounts.own = {directory_};
+    if (!layer_.empty()) {
+      std::filesystem::remove_all(layer_);
+    }
+    layer_ = directory_ + "/layer-" + std::to_string(disturbances_);
+    beam::rootfs::ViewOptions view;
+    view.layer = layer_;
+    BEAM_TRY_ASSIGN(view.mounts, beam::rootfs::plan_mounts(mounts));
+    return std::optional(std::move(view));
+  }
+
   Result<> start(char** command) {
     beam::interpose::SpawnRequest request;
     request.working_directory = std::filesystem::current_path();
@@ -225,6 +249,7 @@ class Cycle {
       request.argv.emplace_back(*word);
     }
     request.stdio = stdio_;
+    request.is_own = true;
     const UniqueFd report(::open("/dev/null", O_WRONLY | O_CLOEXEC));  // nobody asks how the start went
     request.inherit = {report.get()};
     BEAM_TRY(engine_->spawn(request));
@@ -273,6 +298,7 @@ class Cycle {
       BEAM_TRY_ASSIGN(const auto image, beam::migrate::Image::open(image_directory));
       beam::migrate::ThawOptions thaw;
       thaw.stdio = stdio_;
+      BEAM_TRY_ASSIGN(thaw.engine.view, view());
       BEAM_TRY_ASSIGN(engine_, beam::migrate::thaw(image, thaw, watcher_));
     }
     if (std::getenv("CYCLE_KEEP") == nullptr) {
@@ -285,6 +311,7 @@ class Cycle {
   std::mt19937 random_;
   double mean_ms_;
   std::string directory_;
+  std::string layer_;
   std::array<int, 3> stdio_{0, 1, 2};
   int disturbances_ = 0;
   int refusals_ = 0;

@@ -1,6 +1,6 @@
 // What comes from a stranger: the manifest and the objects of an image. Whatever the bytes are, they are refused or
 // decode to something that holds together, encodes to what decodes to the same, and can be shown. The first byte says
-// what follows: a manifest with its hash, the inside of one, or objects.
+// what follows: a manifest with its hash, the inside of one, objects, or the index of a private layer.
 
 #include <cstdint>
 #include <cstring>
@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "migrate/image.h"
 #include "migrate/json_value.h"
+#include "migrate/layer.h"
 #include "migrate/object_kind.h"
 
 namespace {
@@ -57,6 +58,19 @@ void try_objects(std::string_view bytes) {
   }
 }
 
+void try_layer(std::string_view bytes) {
+  const auto layer = decode<LayerState>(bytes);
+  if (!layer.ok()) {
+    return;
+  }
+  const std::string encoded = encode(*layer);
+  const auto again = decode<LayerState>(encoded);
+  BEAM_CHECK(again.ok() && encode(*again) == encoded);
+  if (check_layer(*layer, 1ULL << 40).ok()) {
+    (void)to_json_value(*layer).dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -64,6 +78,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
+  constexpr std::uint8_t kLayer = 'L';  // the others are told by their remainder
+  if (data[0] == kLayer) {
+    try_layer(rest);
+    return 0;
+  }
   switch (data[0] % 3) {
     case 0:
       try_manifest(rest);
