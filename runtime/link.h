@@ -51,6 +51,8 @@ class Link {
 
   // Reads what is there, without waiting. False at the end of the stream.
   Result<bool> fill();
+  // There is more already, whatever poll(2) says of the descriptor.
+  [[nodiscard]] bool has_more() const { return more_; }
   Result<std::optional<Frame>> next();
   // EPIPE at the end of the stream, ETIMEDOUT when patience has run out.
   Result<Frame> receive();
@@ -88,6 +90,7 @@ class Link {
   std::unique_ptr<ssl_ctx_st, Free> context_;
   std::unique_ptr<ssl_st, Free> session_;
   bool ended_ = false;
+  bool more_ = true;  // what came with the last of the handshake is in the library already
   std::string in_;
   std::size_t taken_ = 0;
   std::string out_;

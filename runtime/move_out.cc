@@ -54,6 +54,7 @@ Result<> MoveOut::transfer(const std::string& image, const std::vector<std::stri
   if (fault_point("move.transfer")) {
     return Error(EIO, "move: fault point");
   }
+  BEAM_LOG_INFO(kRuntime, "image made; sending it to {}", target());
   // Again, with what is known by now.
   BEAM_TRY(link_.send(offer_));
   std::error_code fault;
@@ -65,12 +66,14 @@ Result<> MoveOut::transfer(const std::string& image, const std::vector<std::stri
   if (fault) {
     return Error(fault.value(), "read " + image);
   }
+  BEAM_LOG_INFO(kRuntime, "sent to {}", target());
   for (const std::string& log : logs) {
     BEAM_TRY(send_file(log, std::filesystem::path(log).filename()));
   }
   BEAM_TRY(link_.send(ImageEnd{}));
   link_.set_patience(kThawPatience);
   BEAM_TRY(link_.answer<Ready>());
+  BEAM_LOG_INFO(kRuntime, "held at {}", target());
   link_.set_patience(Link::kPatience);
   return success();
 }

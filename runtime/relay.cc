@@ -176,6 +176,14 @@ void Relay::read_link() {
     lost(more.ok() ? Error(EPIPE, link_.peer() + ": ended the connection") : more.error());
     return;
   }
+  if (link_.has_more()) {
+    asio::post(io_, [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && !self->closed_) {
+        self->read_link();
+      }
+    });
+    return;
+  }
   wait_link();
 }
 
