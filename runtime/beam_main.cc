@@ -1,4 +1,5 @@
-// The program `beam`: finds the verb and hands the rest of the command line to it.
+// The program `beam`: finds the verb and hands the rest of the command line to it. Called as `beamd` it is the daemon
+// of a workstation.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -6,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/daemon.h"
 #include "runtime/file_io.h"
+#include "runtime/paths.h"
 #include "runtime/verb.h"
 
 namespace {
@@ -25,6 +28,19 @@ int print_help() {
   return write_all(STDOUT_FILENO, text).ok() ? kExitDone : kExitFailed;
 }
 
+int run_as_daemon(const std::vector<std::string>& arguments) {
+  VerbLine line("daemon", "Takes in sandboxes that move to this workstation.", "[OPTIONS]", kExitUsage);
+  if (const auto done = line.parse(arguments)) {
+    return *done;
+  }
+  const auto home = home_path();
+  if (!home.ok()) {
+    return fail(kExitFailed, home.error().message());
+  }
+  const auto ran = run_daemon(*home);
+  return ran.ok() ? kExitDone : fail(kExitFailed, ran.error().message());
+}
+
 // A stream that the caller closed must not become the number of a descriptor that Beam opens for itself.
 void open_closed_streams() {
   int fd = 0;
@@ -39,6 +55,10 @@ void open_closed_streams() {
 int main(int argc, char** argv) {
   open_closed_streams();
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const std::string_view called = argc > 0 ? argv[0] : "";
+  if (called.substr(called.rfind('/') + 1) == "beamd") {
+    return run_as_daemon(words);
+  }
   // Options of every verb may stand before it as well.
   std::vector<std::string> options;
   std::size_t at = 0;

@@ -56,7 +56,7 @@ Result<std::vector<std::string>> choose_addresses(unsigned count) {
 }
 
 Result<> start_daemon(const LabWorkstation& workstation) {
-  BEAM_TRY_ASSIGN(std::string program, helper_path("beamd"));
+  BEAM_TRY_ASSIGN(std::string program, helper_path("beam"));
   const std::string log = workstation.home + "/beamd.log";
   const pid_t child = ::fork();
   if (child < 0) {

@@ -50,6 +50,18 @@ struct FileBytes {
   }
 };
 
+// Bytes of a file that has been sent before, by its name.
+struct FileCopy {
+  static constexpr MessageType kType = MessageType::kFileCopy;
+  std::string name;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(name, offset, size);
+  }
+};
+
 template <MessageType Type>
 struct Word {
   static constexpr MessageType kType = Type;

@@ -44,6 +44,7 @@ enum class MessageType : std::uint16_t {
   kOffer = 128,
   kFileStart,
   kFileBytes,
+  kFileCopy,
   kImageEnd,
   kReady,
   kCommit,
@@ -169,9 +170,10 @@ struct CheckRequest {
 struct MigrateRequest {
   static constexpr MessageType kType = MessageType::kMigrate;
   std::string workstation;
+  bool pre_copy = false;  // most of it is carried over while it runs
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(workstation);
+    archive(workstation, pre_copy);
   }
 };
 

@@ -48,8 +48,11 @@ class MoveIn {
  private:
   [[nodiscard]] std::string image() const { return directory_ + "/image"; }
   Result<> acceptable() const;
-  Result<> receive_files();
-  Result<UniqueFd> open_file(const FileStart& start) const;
+  // Up to a message that is about no file.
+  Result<Frame> receive_files();
+  [[nodiscard]] Result<std::string> path_of(const std::string& name) const;
+  [[nodiscard]] Result<UniqueFd> open_file(const FileStart& start) const;
+  [[nodiscard]] Result<> copy(int to, const FileCopy& part) const;
   Result<> make_streams();
   Result<> launch();
   Result<> take_logs() const;
@@ -86,33 +89,49 @@ Result<> MoveIn::acceptable() const {
 }
 
 // A name that leads nowhere else.
-Result<UniqueFd> MoveIn::open_file(const FileStart& start) const {
-  const std::filesystem::path name(start.name);
-  bool sound = !start.name.empty() && name.is_relative() && start.name.find('\0') == std::string::npos;
-  for (const auto& part : name) {
+Result<std::string> MoveIn::path_of(const std::string& name) const {
+  const std::filesystem::path path(name);
+  bool sound = !name.empty() && path.is_relative() && name.find('\0') == std::string::npos;
+  for (const auto& part : path) {
     sound = sound && !part.empty() && part != ".." && part != ".";
   }
-  if (!sound) {
-    return Error(EPROTO, "'" + start.name + "': is no name of a file of an image");
-  }
-  const std::filesystem::path path = directory_ / name;
+  return sound ? Result<std::string>((std::filesystem::path(directory_) / path).string())
+               : Result<std::string>(Error(EPROTO, "'" + name + "': is no name of a file of an image"));
+}
+
+Result<UniqueFd> MoveIn::open_file(const FileStart& start) const {
+  BEAM_TRY_ASSIGN(const std::string path, path_of(start.name));
   std::error_code fault;
-  std::filesystem::create_directories(path.parent_path(), fault);
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), fault);
   UniqueFd fd(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, start.executable ? 0700 : 0600));
   if (!fd) {
-    return Error::from_errno("create " + path.string());
+    return Error::from_errno("create " + path);
   }
   return fd;
 }
 
-Result<> MoveIn::receive_files() {
-  BEAM_TRY(make_private_directory(home_ + "/incoming"));
-  BEAM_TRY(make_private_directory(directory_));
-  BEAM_TRY(make_private_directory(image()));
+Result<> MoveIn::copy(int to, const FileCopy& part) const {
+  BEAM_TRY_ASSIGN(const std::string path, path_of(part.name));
+  const UniqueFd from(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!from) {
+    return Error::from_errno("open " + path);
+  }
+  auto offset = static_cast<off_t>(part.offset);
+  for (std::uint64_t left = part.size; left > 0;) {
+    const ssize_t copied = ::copy_file_range(from.get(), &offset, to, nullptr, left, 0);
+    if (copied <= 0) {
+      return copied == 0 ? Error(EPROTO, part.name + ": has no such bytes") : Error::from_errno("copy " + path);
+    }
+    left -= static_cast<std::uint64_t>(copied);
+  }
+  return success();
+}
+
+Result<Frame> MoveIn::receive_files() {
   UniqueFd file;
   for (;;) {
-    BEAM_TRY_ASSIGN(const Frame frame, link_.receive());
+    BEAM_TRY_ASSIGN(Frame frame, link_.receive());
     switch (frame.type) {
       case MessageType::kFileStart: {
         BEAM_TRY_ASSIGN(const auto start, frame.as<FileStart>());
@@ -127,12 +146,16 @@ Result<> MoveIn::receive_files() {
         BEAM_TRY(write_all(file.get(), piece.bytes));
         break;
       }
-      case MessageType::kImageEnd:
-        return success();
-      case MessageType::kDrop:
-        return Error(ECANCELED, offer_.name + ": stays on " + link_.peer());
+      case MessageType::kFileCopy: {
+        BEAM_TRY_ASSIGN(const auto part, frame.as<FileCopy>());
+        if (!file) {
+          return Error(EPROTO, "bytes of no file");
+        }
+        BEAM_TRY(copy(file.get(), part));
+        break;
+      }
       default:
-        return Error(EPROTO, "unexpected message " + std::to_string(static_cast<int>(frame.type)));
+        return frame;
     }
   }
 }
@@ -213,7 +236,9 @@ Result<> MoveIn::prepare() {
   BEAM_TRY(link_.flush_all());
   // The other side first brings the sandbox to rest and makes its image.
   link_.set_patience(-1);
-  BEAM_TRY_ASSIGN(const Frame frame, link_.receive());
+  BEAM_TRY(make_private_directory(home_ + "/incoming"));
+  BEAM_TRY(make_private_directory(directory_));
+  BEAM_TRY_ASSIGN(const Frame frame, receive_files());
   link_.set_patience(Link::kPatience);
   if (frame.type != MessageType::kOffer) {
     return Error(ECANCELED, offer_.name + ": stays on " + link_.peer());
@@ -223,7 +248,13 @@ Result<> MoveIn::prepare() {
     return Error(EPROTO, "another sandbox than was offered");
   }
   offer_ = std::move(offer);
-  BEAM_TRY(receive_files());
+  BEAM_TRY(make_private_directory(image()));
+  BEAM_TRY_ASSIGN(const Frame last, receive_files());
+  if (last.type != MessageType::kImageEnd) {
+    return last.type == MessageType::kDrop
+               ? Error(ECANCELED, offer_.name + ": stays on " + link_.peer())
+               : Error(EPROTO, "unexpected message " + std::to_string(static_cast<int>(last.type)));
+  }
   if (fault_point("move.received")) {
     return Error(EIO, "move: fault point");
   }

@@ -34,20 +34,58 @@ Result<> MoveOut::send_file(const std::string& path, const std::string& name) {
     return Error::from_errno("open " + path);
   }
   BEAM_TRY(link_.send(FileStart{name, (info.st_mode & S_IXUSR) != 0}));
-  FileBytes piece;
+  if (base_) {
+    BEAM_TRY_ASSIGN(const auto file, MappedFile::open(path));
+    return base_->split(
+        file.bytes(),
+        [this](const std::string& known, std::uint64_t offset, std::uint64_t size) {
+          return link_.send(FileCopy{known, offset, size});
+        },
+        [this](std::string_view fresh) { return send_bytes(fresh); });
+  }
+  std::string piece;
   for (;;) {
-    piece.bytes.resize(kPiece);
-    const ssize_t got = ::read(fd.get(), piece.bytes.data(), piece.bytes.size());
+    piece.resize(kPiece);
+    const ssize_t got = ::read(fd.get(), piece.data(), piece.size());
     if (got < 0) {
       return Error::from_errno("read " + path);
     }
     if (got == 0) {
       return success();
     }
-    piece.bytes.resize(static_cast<std::size_t>(got));
-    BEAM_TRY(link_.send(piece));
-    BEAM_TRY(link_.flush_all());
+    BEAM_TRY(send_bytes(std::string_view(piece).substr(0, static_cast<std::size_t>(got))));
   }
+}
+
+Result<> MoveOut::send_bytes(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::string_view piece = bytes.substr(0, kPiece);
+    BEAM_TRY(link_.send(FileBytes{std::string(piece)}));
+    BEAM_TRY(link_.flush_all());
+    sent_ += piece.size();
+    bytes.remove_prefix(piece.size());
+  }
+  return success();
+}
+
+Result<> MoveOut::send_image(const std::string& directory, const std::string& prefix) {
+  std::error_code fault;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, fault)) {
+    if (entry.is_regular_file()) {
+      BEAM_TRY(send_file(entry.path(), prefix + std::filesystem::relative(entry.path(), directory).string()));
+    }
+  }
+  return fault ? Result<>(Error(fault.value(), "read " + directory)) : success();
+}
+
+Result<std::uint64_t> MoveOut::send_ahead(const std::string& image) {
+  const std::uint64_t before = sent_;
+  const std::string prefix = "ahead-" + std::to_string(rounds_++) + "/";
+  BEAM_TRY(send_image(image, prefix));
+  BEAM_TRY(link_.flush_all());
+  BEAM_TRY_ASSIGN(auto base, ImageBase::open(image, prefix));
+  base_.emplace(std::move(base));
+  return sent_ - before;
 }
 
 Result<> MoveOut::transfer(const std::string& image, const std::vector<std::string>& logs) {
@@ -57,15 +95,7 @@ Result<> MoveOut::transfer(const std::string& image, const std::vector<std::stri
   BEAM_LOG_INFO(kRuntime, "image made; sending it to {}", target());
   // Again, with what is known by now.
   BEAM_TRY(link_.send(offer_));
-  std::error_code fault;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(image, fault)) {
-    if (entry.is_regular_file()) {
-      BEAM_TRY(send_file(entry.path(), "image/" + std::filesystem::relative(entry.path(), image).string()));
-    }
-  }
-  if (fault) {
-    return Error(fault.value(), "read " + image);
-  }
+  BEAM_TRY(send_image(image, "image/"));
   BEAM_LOG_INFO(kRuntime, "sent to {}", target());
   for (const std::string& log : logs) {
     BEAM_TRY(send_file(log, std::filesystem::path(log).filename()));

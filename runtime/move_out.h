@@ -3,11 +3,14 @@
 // Every step blocks, for as long as the link's patience lasts, and may be taken on any thread, one at a time.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "runtime/cluster.h"
+#include "runtime/image_delta.h"
 #include "runtime/link.h"
 #include "runtime/link_messages.h"
 
@@ -21,6 +24,9 @@ class MoveOut {
   [[nodiscard]] const std::string& target() const { return link_.peer(); }
   // Tells the other side what is known only once the sandbox stands still.
   void set_streams(std::uint8_t streams) { offer_.streams = streams; }
+  // While the sandbox runs on: sends an earlier image of it, of which later ones need not be sent again what they have
+  // in common with it. `image` has to stay until those have been sent. How many bytes went over the link.
+  Result<std::uint64_t> send_ahead(const std::string& image);
   // Sends the image, and the log files that go with it; returns once the sandbox is thawed and held there.
   Result<> transfer(const std::string& image, const std::vector<std::string>& logs);
   // From now on it runs there, whatever happens. Fails where it has been decided otherwise.
@@ -34,11 +40,16 @@ class MoveOut {
  private:
   MoveOut(Link link, std::string home, Offer offer)
       : link_(std::move(link)), home_(std::move(home)), offer_(std::move(offer)) {}
+  Result<> send_image(const std::string& directory, const std::string& prefix);
   Result<> send_file(const std::string& path, const std::string& name);
+  Result<> send_bytes(std::string_view bytes);
 
   Link link_;
   std::string home_;
   Offer offer_;
+  std::optional<ImageBase> base_;  // that the other side has
+  unsigned rounds_ = 0;
+  std::uint64_t sent_ = 0;
 };
 
 }  // namespace beam::runtime

@@ -160,6 +160,7 @@ class Supervisor : public interpose::Observer {
   // Somebody here waits for COMMAND, or uses its terminal.
   [[nodiscard]] bool followed() const;
   void move_aside(Migration& work);
+  Result<> send_ahead(Migration& work);
   Result<> hand_over(Migration& work, const std::vector<HostPid>& processes);
   void migrated(Migration& work);
   void leave();

@@ -25,6 +25,8 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kNoSuch = 4;
+constexpr unsigned kMostRounds = 4;
+constexpr std::uint64_t kLittle = 16U << 20U;  // bytes
 
 bool is_null_device(const struct stat& info) {
   return S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3);
@@ -87,7 +89,12 @@ struct Supervisor::Migration {
   std::optional<MoveOut> move;
   std::array<UniqueFd, 3> streams;
   Result<> result = success();
+  bool pre_copy = false;
   bool gone = false;  // it runs there, or nowhere
+
+  [[nodiscard]] std::string ahead(unsigned round) const {
+    return options.image_directory + ".ahead-" + std::to_string(round);
+  }
 };
 
 bool Supervisor::followed() const {
@@ -121,6 +128,7 @@ Result<> Supervisor::migrate(Session& session, const MigrateRequest& request) {
   }
   work->target = *target;
   work->cluster = std::move(*cluster);
+  work->pre_copy = request.pre_copy;
   const SandboxRecord& record = config_.record;
   work->offer.move = generate_id();
   work->offer.id = record.id;
@@ -167,6 +175,29 @@ Result<> Supervisor::hand_over(Migration& work, const std::vector<HostPid>& proc
   return sent;
 }
 
+// Images of the running sandbox, each as it differs from the one before, until there is little left to tell.
+Result<> Supervisor::send_ahead(Migration& work) {
+  migrate::FreezeOptions options = work.options;
+  options.keep_running = true;
+  options.confirm = nullptr;
+  options.on_durable = nullptr;
+  std::uint64_t last = UINT64_MAX;
+  for (unsigned round = 0; round < kMostRounds; ++round) {
+    options.image_directory = work.ahead(round);
+    const auto made = migrate::freeze(*engine_, options);
+    if (!made.ok()) {
+      return made.error();
+    }
+    BEAM_TRY_ASSIGN(const std::uint64_t sent, work.move->send_ahead(options.image_directory));
+    BEAM_LOG_INFO(kRuntime, "sent {} of {} bytes ahead", sent, made->bytes);
+    if (sent < kLittle || sent > last / 2) {
+      break;
+    }
+    last = sent;
+  }
+  return success();
+}
+
 void Supervisor::move_aside(Migration& work) {
   auto begun = MoveOut::begin(work.cluster, work.target, store_.home(), work.offer);
   if (!begun.ok()) {
@@ -174,8 +205,15 @@ void Supervisor::move_aside(Migration& work) {
     return;
   }
   work.move.emplace(std::move(*begun));
-  const auto frozen = migrate::freeze(*engine_, work.options);
+  if (work.pre_copy) {
+    work.result = send_ahead(work);
+  }
+  const auto frozen =
+      work.result.ok() ? migrate::freeze(*engine_, work.options) : Result<migrate::FreezeReport>(work.result.error());
   std::error_code ignored;
+  for (unsigned round = 0; round < kMostRounds; ++round) {
+    std::filesystem::remove_all(work.ahead(round), ignored);
+  }
   std::filesystem::remove_all(work.options.image_directory, ignored);
   if (!frozen.ok()) {
     work.result = frozen.error();

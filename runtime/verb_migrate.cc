@@ -11,6 +11,7 @@ int verb_migrate(const std::vector<std::string>& arguments) {
   MigrateRequest request;
   line.app().add_option("NAME", name, "The sandbox")->required();
   line.app().add_option("WORKSTATION", request.workstation, "Where it is to go on; see beam ws")->required();
+  line.app().add_flag("--pre-copy", request.pre_copy, "Carry most of it over while it runs, for a shorter stop");
   if (const auto done = line.parse(arguments)) {
     return *done;
   }

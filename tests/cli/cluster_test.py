@@ -11,6 +11,18 @@ COUNT = ("import sys, time\n"
          "for i in range(10 ** 6):\n"
          "  print(i, flush=True)\n"
          "  time.sleep(0.005)\n")
+# Changes some of its memory all the time, and checks all of it.
+CHURN = ("import hashlib, os, time\n"
+         "block = os.urandom(1 << 20)\n"
+         "kept = [bytearray(block[i:] + block[:i]) for i in range(48)]\n"
+         "was = hashlib.sha256(b''.join(kept)).hexdigest()\n"
+         "for i in range(10 ** 6):\n"
+         "  kept[i % 48][i * 4099 % (1 << 20)] ^= 255\n"
+         "  kept[i % 48][i * 4099 % (1 << 20)] ^= 255\n"
+         "  busy = bytearray(os.urandom(4096)) * (i % 300)\n"
+         "  if i % 40 == 0:\n"
+         "    print('same' if hashlib.sha256(b''.join(kept)).hexdigest() == was else 'CHANGED', flush=True)\n"
+         "  time.sleep(0.001)\n")
 ECHO = 'echo up; while read a; do echo "got $a"; done; echo end >&2; exit 7'
 
 
@@ -198,13 +210,29 @@ class Migrate(Lab):
             terminal.send("echo $a; stty size\r")
             terminal.expect(r"\rfirst\r\n")
             terminal.expect(rf"{30 + at} 100\r\n.*inner\$ ")
-            # Job control
-            terminal.send("sleep 1000\r")
-            terminal.expect("sleep 1000\r\n")
+            # Job control: the shell has put it in the foreground once it says so.
+            terminal.send("sh -c 'echo re\"\"ady; exec sleep 1000'\r")
+            terminal.expect(r"[\r\n]ready\r\n")
             terminal.send("\x03")
             terminal.expect(r"\^C\r\n.*inner\$ ")
         terminal.send("exit 6\r")
         self.assertEqual(terminal.wait(), 6)
+
+    def test_pre_copy(self):
+        self.ok_at(1, "run", "-d", "--name", "job", "--", "python3", "-c", CHURN)
+        at = 1
+        for target in (2, 1, 3):
+            before = len(self.log(at))
+            self.wait_for(lambda: len(self.log(at)) > before + 2, "job churns")
+            self.ok_at(at, "migrate", "--pre-copy", "job", f"ws{target}")
+            at = target
+        before = len(self.log(at))
+        self.wait_for(lambda: len(self.log(at)) > before + 2, "job churns on")
+        self.assertEqual(set(self.log(at)), {"same"})
+        for number in (1, 2, 3):
+            for leaf in ("incoming", "outgoing"):
+                directory = os.path.join(self.home_of(number), leaf)
+                self.assertEqual(os.listdir(directory) if os.path.isdir(directory) else [], [])
 
     def test_where_it_can_not_go(self):
         self.start_counting()
