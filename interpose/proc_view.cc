@@ -241,7 +241,7 @@ std::optional<ProcNode> ProcView::look_at_descriptor(const Caller& caller, Guest
 }
 
 bool ProcView::stands_for_proc(const std::string& host_path) const {
-  return listing_at(host_path) || (!host_path.starts_with("/proc") && shown(host_path) != host_path);
+  return listing_at(host_path) || (!host_path.starts_with("/proc") && proc_name(host_path) != host_path);
 }
 
 std::string ProcView::shown(const std::string& host_path) const {
@@ -318,6 +318,10 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
     return 0;
   }
   if (node.file == ProcFile::kMounts && shared_.view != nullptr) {
+    const UniqueFd there(::open(node.host.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!there) {
+      return errno;  // a process that has ended has none
+    }
     text = node.host.ends_with("mountinfo") ? shared_.view->mountinfo_text() : shared_.view->mounts_text();
     return 0;
   }

@@ -38,8 +38,8 @@ std::string read_header(int fd) {
 
 // "#!interpreter argument". 0, or ENOEXEC.
 int parse_header(const std::string& header, std::string& interpreter, std::string& argument) {
-  std::string line =
-      header.substr(2, header.find('\n') == std::string::npos ? std::string::npos : header.find('\n') - 2);
+  // A line without an end is cut before the last byte.
+  std::string line = header.substr(2, header.find('\n') == std::string::npos ? kHeaderSize - 3 : header.find('\n') - 2);
   const bool cut = header.find('\n') == std::string::npos && header.size() == kHeaderSize;
   line = line.substr(0, line.find('\0'));
   std::size_t from = 0;
@@ -77,10 +77,7 @@ int check_executable(const Found& found) {
 
 }  // namespace
 
-int find_program(const rootfs::View& view, const rootfs::Where& where, Found found, Program& program) {
-  if (program.name.empty()) {
-    program.name = where.path;
-  }
+int find_program(const rootfs::View& view, const rootfs::Where& here, Found found, Program& program) {
   std::string script = program.name;
   for (int depth = 0;; ++depth) {
     if (found.kind == Found::Kind::kProc) {
@@ -101,6 +98,9 @@ int find_program(const rootfs::View& view, const rootfs::Where& where, Found fou
     if (const int error = parse_header(header, interpreter, argument); error != 0) {
       return error;
     }
+    if (program.closes) {
+      return ENOENT;  // its interpreter would not find it any more
+    }
     std::vector<std::string> words{interpreter};
     if (!argument.empty()) {
       words.push_back(argument);
@@ -111,7 +111,7 @@ int find_program(const rootfs::View& view, const rootfs::Where& where, Found fou
     }
     program.prefix.insert(program.prefix.begin(), words.begin(), words.end());
     script = interpreter;
-    rootfs::Where next = where;
+    rootfs::Where next = here;
     next.path = interpreter;
     Found behind;
     if (const int error = view.find(next, rootfs::kFollow, behind); error != 0) {

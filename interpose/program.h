@@ -15,11 +15,13 @@ struct Program {
   std::string name;  // as the program gave it: its last component becomes the name of the task
   // Of a script: takes the place of argv[0].
   std::vector<std::string> prefix;
+  bool closes = false;         // its name goes by a descriptor that an exec closes
   bool by_descriptor = false;  // a file without a path in the view, which the kernel finds by the caller's descriptor
 };
 
-// 0, or the errno value of execve(2). `found` is what `where` leads to; a name in `program` is what a script is told.
-[[nodiscard]] int find_program(const rootfs::View& view, const rootfs::Where& where, rootfs::Found found,
+// 0, or the errno value of execve(2). `found` is the file, and the name in `program` what a script is told; relative
+// interpreters start `here`, where the caller is.
+[[nodiscard]] int find_program(const rootfs::View& view, const rootfs::Where& here, rootfs::Found found,
                                Program& program);
 
 // At the exec event, when the new program has the workstation's path: AT_EXECFN and the task's name become those of

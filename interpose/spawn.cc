@@ -312,6 +312,7 @@ Result<SpawnRequest> Tracer::in_view(const SpawnRequest& request) const {
   rootfs::Found executable;
   Program program;
   int error = view.find(where, rootfs::kFollow, executable);
+  program.name = request.path;
   error = error != 0 ? error : find_program(view, where, std::move(executable), program);
   if (error != 0) {
     return request.is_own ? Result<SpawnRequest>(std::move(seen)) : Error(error, "execute " + request.path);

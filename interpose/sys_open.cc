@@ -184,7 +184,11 @@ Answer open_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int fla
   const bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
   const ActAs caller(call.caller, makes);
   if (const int error = call.shared.view->open(argument.where(), flags, mode, find_flags, opened); error != 0) {
-    return Answer::error(error);
+    // Of a file without a name, where nothing is made.
+    const bool own_list = error == EACCES && (flags & O_TMPFILE) == O_TMPFILE &&
+                          opened.found.kind == rootfs::Found::Kind::kProc &&
+                          is_own_list(call.caller, opened.found.proc.host);
+    return Answer::error(own_list ? EOPNOTSUPP : error);
   }
   if (opened.fd) {
     return Answer::descriptor(std::move(opened.fd), (flags & O_CLOEXEC) != 0);
@@ -480,20 +484,26 @@ Rewrite execute_in_view(RewriteCall& call, GuestFd dir, GuestPath path, std::siz
   auto progress = std::make_unique<ExecCall>();
   rootfs::Found found;
   Program program;
-  if (argument.is_descriptor()) {
-    program.name = "/dev/fd/" + std::to_string(dir.value());
+  // What a script's interpreter opens, and the program is told (fs/exec.c, alloc_bprm).
+  const bool by_descriptor = argument.is_descriptor() || (dir.value() != AT_FDCWD && !argument.path().starts_with('/'));
+  if (by_descriptor) {
+    program.closes = closes_on_exec(caller, dir);
+    program.name = "/dev/fd/" + std::to_string(dir.value()) + (argument.is_descriptor() ? "" : "/" + argument.path());
+  } else {
+    program.name = argument.path();
+  }
+  ViewPath here(call.shared(), caller);  // where a relative interpreter is looked for
+  if (const int error = here.set(GuestFd{AT_FDCWD}, "."); error != 0 && error != ENOENT) {
+    return Rewrite::error(error);
   }
   {
     const ActAs acting(caller);
     const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0 || argument.is_descriptor();
     int error = call.shared().view->find(argument.where(), follow ? unsigned{rootfs::kFollow} : 0U, found);
-    error = error != 0 ? error : find_program(*call.shared().view, argument.where(), std::move(found), program);
+    error = error != 0 ? error : find_program(*call.shared().view, here.where(), std::move(found), program);
     if (error != 0) {
       return Rewrite::error(error);
     }
-  }
-  if (argument.is_descriptor() && !program.prefix.empty() && closes_on_exec(caller, dir)) {
-    return Rewrite::error(ENOENT);  // its interpreter would not find it any more
   }
   // By descriptor the kernel finds the very file, and names the task as it always does.
   const std::uint64_t nothing = argument.is_descriptor() ? call.put(*progress, "", 1) : 0;

@@ -151,6 +151,11 @@ rootfs::ProcNode ViewPath::walk(std::string_view rest, bool follow) const {
   return rootfs::ProcWalk(*shared_.proc, id).walk("/proc", false, path, follow);
 }
 
+bool is_own_list(const Caller& caller, const std::string& host) {
+  const std::string own = "/proc/" + std::to_string(caller.process->host.value());
+  return host == own + "/fd" || host == own + "/map_files";
+}
+
 void prepare_to_act() {
   if (::unshare(CLONE_FS) != 0) {
     BEAM_LOG_ERROR(kInterpose, "a umask of the thread's own: errno {}", errno);

@@ -39,6 +39,10 @@ class ViewPath final : public rootfs::ProcHook {
   bool is_descriptor_ = false;
 };
 
+// Whether `host` lists the caller's own descriptors or mappings, to which it may do anything (proc_fd_permission,
+// fs/proc/fd.c), and the supervisor may not.
+[[nodiscard]] bool is_own_list(const Caller& caller, const std::string& host);
+
 // While it lives, this thread makes files as the caller would: with its umask, and, where root's processes have changed
 // their ids, under those.
 class ActAs {

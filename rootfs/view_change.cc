@@ -186,7 +186,7 @@ int View::remove(const Where& where, bool directory) {
   const std::unique_lock lock(mutex_);
   Parent parent;
   if (const int error = find_parent(where, 0, parent); error != 0) {
-    return error;
+    return parent.in_proc && error == EPERM && acting_uid() != 0 ? EACCES : error;
   }
   if (is_special(parent.name)) {
     return !directory ? EISDIR : parent.name == "." ? EINVAL : parent.name == ".." ? ENOTEMPTY : EBUSY;
@@ -338,6 +338,10 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
   Parent old_parent;
   Parent new_parent;
   int error = find_parent(from, 0, old_parent);
+  if (error == EPERM && old_parent.in_proc) {
+    const int other = find_parent(to, 0, new_parent);
+    return other == 0 ? EXDEV : other != EPERM ? other : acting_uid() != 0 ? EACCES : EPERM;
+  }
   error = error != 0 ? error : find_parent(to, 0, new_parent);
   if (error != 0) {
     return error;

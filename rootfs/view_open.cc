@@ -241,8 +241,13 @@ int View::create_file(const Parent& parent, int flags, mode_t mode, Opened& open
 
 int View::open_temporary(int flags, mode_t mode, Opened& opened) {
   const Found& found = opened.found;
+  if (found.kind == Found::Kind::kProc) {
+    // Nothing is made there, and the kernel says how it refuses.
+    const UniqueFd none(::open(found.proc.host.c_str(), flags, 0));
+    return none ? EOPNOTSUPP : errno;
+  }
   if (found.kind != Found::Kind::kFile) {
-    return found.kind == Found::Kind::kProc ? EOPNOTSUPP : ENOENT;
+    return S_ISDIR(found.status.st_mode) ? ENOENT : ENOTDIR;
   }
   if (!S_ISDIR(found.status.st_mode)) {
     return ENOTDIR;
