@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <random>
@@ -350,8 +351,11 @@ int Rehearsal::compare(int native, int moved) {
   if (*files) {
     return differ(**files);
   }
-  return print_document(quote_command(command_) + ": the same stdout, exit status and files after " +
-                        std::to_string(moved_) + (options_.freeze_only ? " freezes" : " moves"));
+  std::string command = quote_command(command_);
+  std::replace_if(
+      command.begin(), command.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, ' ');
+  return print_document(command + ": the same stdout, exit status and files after " + std::to_string(moved_) +
+                        (options_.freeze_only ? " freezes" : " moves"));
 }
 
 int Rehearsal::run() {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 
@@ -23,6 +24,36 @@ CHURN = ("import hashlib, os, time\n"
          "  if i % 40 == 0:\n"
          "    print('same' if hashlib.sha256(b''.join(kept)).hexdigest() == was else 'CHANGED', flush=True)\n"
          "  time.sleep(0.001)\n")
+# Numbered blocks over connections within the sandbox.
+FLOW = """
+import socket, threading, time
+listener = socket.create_server(("127.0.0.1", 0))
+tcp = socket.create_connection(listener.getsockname()), listener.accept()[0]
+
+def send(to):
+    number = 0
+    while True:
+        to.sendall(b"%08d" % number * 100)
+        number += 1
+        time.sleep(0.0005)
+
+def receive(name, source):
+    number = 0
+    while True:
+        block = b""
+        while len(block) < 800:
+            part = source.recv(800 - len(block))
+            assert part
+            block += part
+        assert block == b"%08d" % number * 100, (name, number, block)
+        number += 1
+        if number % 100 == 0:
+            print(name, number, flush=True)
+
+for name, (one, other) in (("tcp", tcp), ("unix", socket.socketpair())):
+    threading.Thread(target=send, args=(one,)).start()
+    threading.Thread(target=receive, args=(name, other)).start()
+"""
 ECHO = 'echo up; while read a; do echo "got $a"; done; echo end >&2; exit 7'
 
 
@@ -233,6 +264,21 @@ class Migrate(Lab):
             for leaf in ("incoming", "outgoing"):
                 directory = os.path.join(self.home_of(number), leaf)
                 self.assertEqual(os.listdir(directory) if os.path.isdir(directory) else [], [])
+
+    def test_moves_under_way(self):
+        """Streams within the sandbox in full flow, at whatever moment."""
+        self.ok_at(1, "run", "-d", "--name", "job", "--", "python3", "-c", FLOW)
+        chance = random.Random(17)
+        at = 1
+        for _ in range(20):
+            target = chance.choice([number for number in (1, 2, 3) if number != at])
+            self.ok_at(at, "migrate", *chance.choice(([], ["--pre-copy"])), "job", f"ws{target}")
+            at = target
+        before = len(self.log(at))
+        self.wait_for(lambda: len(self.log(at)) > before + 4, "job goes on")
+        for name in ("tcp", "unix"):
+            counts = [int(line.split()[1]) for line in self.log(at) if line.startswith(name)]
+            self.assertEqual(counts, list(range(100, 100 * len(counts) + 1, 100)))
 
     def test_where_it_can_not_go(self):
         self.start_counting()
