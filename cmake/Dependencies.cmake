@@ -45,7 +45,7 @@ beam_require_pkg(XXHASH libxxhash libxxhash-dev)
 beam_require_pkg(SQLITE3 sqlite3 libsqlite3-dev)
 beam_require_pkg(OPENSSL openssl libssl-dev)
 beam_require_pkg(SPDLOG spdlog libspdlog-dev)
-beam_prefer_archives(PkgConfig::LIBCAP PkgConfig::LIBSECCOMP PkgConfig::ZSTD PkgConfig::XXHASH PkgConfig::OPENSSL)
+beam_prefer_archives(PkgConfig::LIBCAP PkgConfig::LIBSECCOMP PkgConfig::ZSTD PkgConfig::XXHASH PkgConfig::OPENSSL PkgConfig::SQLITE3)
 # The compiled part of spdlog and fmt is made in base/log_library.cc.
 set_property(TARGET PkgConfig::SPDLOG PROPERTY INTERFACE_LINK_LIBRARIES "")
 beam_require_header(CEREAL_INCLUDE cereal/cereal.hpp libcereal-dev)

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <optional>
 
+#include "base/log.h"
+
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
@@ -77,12 +79,20 @@ int bind_to(NetworkSpace& network, const InetSocket& socket, Binding binding) {
     if (binding.port == 0) {
       return EADDRINUSE;
     }
-  } else if (!any_port && !all_free(socket, network.must_be_free(socket.protocol, binding))) {
-    return EADDRINUSE;
   }
-  int error = socket.bind(network.place_for(binding));
-  if (error == EADDRINUSE && !any_port && !is_free(socket, network.unused_place(binding.port))) {
+  bool moved = false;
+  if (!any_port && !all_free(socket, network.must_be_free(socket.protocol, binding))) {
+    // An outsider who has the port at every address is none that the program could know of.
+    moved = !is_free(socket, network.unused_place(binding.port)) &&
+            all_free(socket, network.recorded_in_the_way(socket.protocol, binding));
+    if (!moved) {
+      return EADDRINUSE;
+    }
+  }
+  int error = moved ? EADDRINUSE : socket.bind(network.place_for(binding));
+  if (error == EADDRINUSE && !any_port && (moved || !is_free(socket, network.unused_place(binding.port)))) {
     error = socket.bind(network.moved_place());
+    moved = true;
   }
   if (error != 0) {
     return error;
@@ -93,6 +103,12 @@ int bind_to(NetworkSpace& network, const InetSocket& socket, Binding binding) {
   }
   binding.port = any_port ? binding.host.port : binding.port;
   network.record(socket.protocol, binding);
+  if (moved && network.moved_ports() != nullptr && !binding.ip.is_loopback()) {
+    if (const auto told = network.moved_ports()->publish(socket.protocol, binding); !told.ok()) {
+      BEAM_LOG_WARN(kInterpose, "port {} is hidden from the other sandboxes of the group: {}", binding.port,
+                    told.error().message());
+    }
+  }
   if (!socket.is_stream()) {
     filter_datagrams(socket, network.index(), false);
   }
@@ -139,7 +155,8 @@ Connecting connect_to(NetworkSpace& network, const InetSocket& socket, const Hos
     error = ::connect(socket.fd.get(), address.raw(), address.size) == 0 ? 0 : errno;
   }
   if ((error == 0 || error == EINPROGRESS) && socket.is_stream()) {
-    if (const auto own = socket.own()) {
+    // Of another sandbox, its own supervisor asks.
+    if (const auto own = socket.own(); own && ns::parse_part(place.ip).index == network.index()) {
       network.expect(*own, place);
     }
   }
@@ -150,12 +167,34 @@ Connecting connect_to(NetworkSpace& network, const InetSocket& socket, const Hos
   return {Connect::kDone, error};
 }
 
+// Where a port of another sandbox has moved to.
+std::optional<HostEndpoint> look_up(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
+  const auto found = network.moved_ports() != nullptr ? network.moved_ports()->find(socket.protocol, to) : std::nullopt;
+  if (found) {
+    network.learn(socket.protocol, to, *found);
+  }
+  return found;
+}
+
+// Where another sandbox of the group listens: asked of the kernel, as something of the workstation's may have the port
+// at all addresses.
+std::vector<HostEndpoint> listeners(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
+  auto places = network.candidates(socket.protocol, to);
+  std::erase_if(places, [&](const HostEndpoint& at) { return !is_listening(socket.protocol, at); });
+  if (places.empty()) {
+    if (const auto moved = look_up(network, socket, to); moved && is_listening(socket.protocol, *moved)) {
+      places.push_back(*moved);
+    }
+  }
+  return places;
+}
+
 }  // namespace
 
 std::vector<sock_filter> datagram_filter(std::uint32_t index, bool outside) {
   constexpr std::uint32_t kSource = 12;  // iphdr.saddr
   constexpr auto kNet = static_cast<std::uint32_t>(SKF_NET_OFF);
-  const std::uint32_t own = ns::part_address(ns::Part::kNone, index).v4();
+  const std::uint32_t group = ns::part_address(ns::Part::kNone, ns::index_of(ns::block_of(index), 0)).v4();
   return {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kNet),
       BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
@@ -166,10 +205,10 @@ std::vector<sock_filter> datagram_filter(std::uint32_t index, bool outside) {
       BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 24),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IN_LOOPBACKNET, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, outside ? ~0U : 0U),
-      // A part of this very sandbox: all but the bits that tell which.
+      // A part of a sandbox of this group: all but the bits that tell which.
       BPF_STMT(BPF_MISC | BPF_TXA, 0),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff000000U | ((1U << ns::kIndexBits) - 1)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, own, 0, 1),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff000000U | ((1U << ns::kIndexBits) - ns::kMembers)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, group, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, ~0U),
       BPF_STMT(BPF_RET | BPF_K, 0),
   };
@@ -267,14 +306,19 @@ int listen_inet(NetworkSpace& network, const InetSocket& socket, int backlog) {
   return ::listen(socket.fd.get(), backlog) == 0 ? 0 : errno;
 }
 
-HostEndpoint datagram_place(const NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
-  const auto places = network.candidates(socket.protocol, to);
-  if (places.size() == 1) {
+HostEndpoint datagram_place(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
+  auto places = network.candidates(socket.protocol, to);
+  const bool in_group = network.place_of(to.ip) == NetworkSpace::Place::kGroup;
+  if (places.size() == 1 && !in_group) {
     return places.front();
   }
   const auto there =
       std::find_if(places.begin(), places.end(), [&](const HostEndpoint& at) { return !is_free(socket, at, false); });
-  return there != places.end() ? *there : network.unrecorded_place(to);
+  if (there != places.end()) {
+    return *there;
+  }
+  const auto moved = in_group ? look_up(network, socket, to) : std::nullopt;
+  return moved ? *moved : network.unrecorded_place(to);
 }
 
 Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const AddressBytes& bytes) {
@@ -313,8 +357,12 @@ Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const A
   if (!socket.is_stream()) {
     return connect_to(network, socket, datagram_place(network, socket, to));
   }
-  const auto places = network.candidates(socket.protocol, to);
+  const bool in_group = place == NetworkSpace::Place::kGroup;
+  const auto places = in_group ? listeners(network, socket, to) : network.candidates(socket.protocol, to);
   Connecting result{Connect::kDone, ECONNREFUSED};
+  if (in_group && places.empty() && !network.is_inhabited(to.ip)) {
+    result.error = EHOSTUNREACH;
+  }
   for (const HostEndpoint& at : places) {
     result = connect_to(network, socket, at);
     if (result.how != Connect::kDone || result.error != ECONNREFUSED) {

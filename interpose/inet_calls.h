@@ -34,12 +34,13 @@ struct Connecting {
 };
 [[nodiscard]] Connecting connect_inet(ns::NetworkSpace& network, const InetSocket& socket, const AddressBytes& bytes);
 
-// What lets datagrams from the sandbox's own addresses in, and with `outside` also those that don't come from a
-// loopback: a socket at all of the workstation's addresses is not to hear those who have no business with the sandbox.
+// What lets datagrams from the addresses of the sandbox's group in, and with `outside` also those that don't come from
+// a loopback: a socket at all of the workstation's addresses is not to hear those who have no business with the
+// sandbox.
 [[nodiscard]] std::vector<sock_filter> datagram_filter(std::uint32_t index, bool outside);
 
-// Where a datagram for the endpoint, one of the sandbox's own, is to go.
-[[nodiscard]] ns::HostEndpoint datagram_place(const ns::NetworkSpace& network, const InetSocket& socket,
+// Where a datagram for the endpoint, one of the sandbox's own or of its group's, is to go.
+[[nodiscard]] ns::HostEndpoint datagram_place(ns::NetworkSpace& network, const InetSocket& socket,
                                               const ns::VirtualEndpoint& to);
 void filter_datagrams(const InetSocket& socket, std::uint32_t index, bool outside);
 

@@ -4,7 +4,9 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -24,6 +26,39 @@ std::optional<ns::HostEndpoint> endpoint_by(int fd, decltype(::getsockname)* ask
   }
   const auto parsed = ns::parse_socket_address(&storage, size);
   return parsed ? std::optional<ns::HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
+}
+
+// Asked of the kernel (sock_diag(7)) by both its ends.
+std::optional<inet_diag_msg> find_socket(ns::Protocol protocol, const ns::HostEndpoint& own,
+                                         const ns::HostEndpoint& peer) {
+  thread_local const UniqueFd diag(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  struct {
+    nlmsghdr header{};
+    inet_diag_req_v2 request{};
+  } query;
+  query.header.nlmsg_len = sizeof query;
+  query.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  query.header.nlmsg_flags = NLM_F_REQUEST;
+  query.request.sdiag_family = AF_INET;
+  query.request.sdiag_protocol = static_cast<std::uint8_t>(protocol);
+  query.request.idiag_states = ~0U;
+  query.request.id.idiag_sport = htons(own.port);
+  query.request.id.idiag_dport = htons(peer.port);
+  query.request.id.idiag_src[0] = htonl(own.ip.v4());
+  query.request.id.idiag_dst[0] = htonl(peer.ip.v4());
+  query.request.id.idiag_cookie[0] = query.request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  if (::send(diag.get(), &query, sizeof query, 0) != sizeof query) {
+    return std::nullopt;
+  }
+  alignas(nlmsghdr) char buffer[1024];
+  const ssize_t got = ::recv(diag.get(), buffer, sizeof buffer, 0);
+  const auto* header = reinterpret_cast<const nlmsghdr*>(buffer);
+  if (got < 0 || !NLMSG_OK(header, static_cast<std::size_t>(got)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY) {
+    return std::nullopt;
+  }
+  inet_diag_msg found{};
+  std::memcpy(&found, NLMSG_DATA(header), sizeof found);
+  return found;
 }
 
 }  // namespace
@@ -110,38 +145,25 @@ InetSocket open_socket(const AnswerCall& call, GuestFd fd, int& error) {
 }
 
 std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own, const ns::HostEndpoint& peer) {
-  thread_local const UniqueFd diag(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  struct {
-    nlmsghdr header{};
-    inet_diag_req_v2 request{};
-  } query;
-  query.header.nlmsg_len = sizeof query;
-  query.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  query.header.nlmsg_flags = NLM_F_REQUEST;
-  query.request.sdiag_family = AF_INET;
-  query.request.sdiag_protocol = static_cast<std::uint8_t>(protocol);
-  query.request.idiag_states = ~0U;
   // The socket that is asked for is the one at the other end.
-  query.request.id.idiag_sport = htons(peer.port);
-  query.request.id.idiag_dport = htons(own.port);
-  query.request.id.idiag_src[0] = htonl(peer.ip.v4());
-  query.request.id.idiag_dst[0] = htonl(own.ip.v4());
-  query.request.id.idiag_cookie[0] = query.request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-  if (::send(diag.get(), &query, sizeof query, 0) != sizeof query) {
-    return std::nullopt;
+  const auto found = find_socket(protocol, peer, own);
+  // What is left of a socket in TIME_WAIT has no owner.
+  return found && found->idiag_state != TCP_TIME_WAIT && found->idiag_inode != 0 ? std::optional(found->idiag_uid)
+                                                                                 : std::nullopt;
+}
+
+bool is_listening(ns::Protocol protocol, const ns::HostEndpoint& place) {
+  const auto found = find_socket(protocol, place, {ns::IpAddress::v4(INADDR_ANY), 0});
+  if (!found || found->idiag_state != TCP_LISTEN || found->idiag_uid != ::getuid()) {
+    return false;
   }
-  alignas(nlmsghdr) char buffer[1024];
-  const ssize_t got = ::recv(diag.get(), buffer, sizeof buffer, 0);
-  const auto* header = reinterpret_cast<const nlmsghdr*>(buffer);
-  if (got < 0 || !NLMSG_OK(header, static_cast<std::size_t>(got)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY) {
-    return std::nullopt;
+  ns::IpAddress at;
+  if (found->idiag_family == AF_INET) {
+    at = ns::IpAddress::v4(ntohl(found->id.idiag_src[0]));
+  } else {
+    std::memcpy(at.bytes.data(), found->id.idiag_src, at.bytes.size());
   }
-  const auto* found = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
-  constexpr std::uint8_t kTimeWait = 6;  // TCP_TIME_WAIT: what is left of a socket, without its owner
-  if (found->idiag_state == kTimeWait || found->idiag_inode == 0) {
-    return std::nullopt;
-  }
-  return found->idiag_uid;
+  return at == place.ip;
 }
 
 }  // namespace beam::interpose

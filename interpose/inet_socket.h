@@ -59,4 +59,7 @@ class ShortTimeout {
 [[nodiscard]] std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own,
                                                  const ns::HostEndpoint& peer);
 
+// Whether a socket of this user listens at that very place: not one of the workstation's at all addresses.
+[[nodiscard]] bool is_listening(ns::Protocol protocol, const ns::HostEndpoint& place);
+
 }  // namespace beam::interpose

@@ -127,7 +127,8 @@ BEAM_ESCALATED(connect, GuestFd, RemotePtr<sockaddr> address, int size) {
     if (parsed && !outside) {
       // Begun already: the kernel goes on with it, wherever it is told to. A program that has changed the address since
       // then gets no further than its own sandbox.
-      const auto place = ns::to_socket_address(network->unrecorded_place({parsed->ip, parsed->port}), bytes[0]);
+      const ns::HostEndpoint own{network->source_for(parsed->ip), parsed->port};
+      const auto place = ns::to_socket_address(own, bytes[0]);
       const auto* raw = reinterpret_cast<const std::uint8_t*>(place.raw());
       bytes.assign(raw, raw + place.size);
     }

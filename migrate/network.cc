@@ -46,11 +46,26 @@ void set_value(SocketOption& option, std::int32_t value) {
   std::memcpy(option.value.data(), &value, sizeof value);
 }
 
-std::vector<std::uint8_t> filter_bytes(std::uint32_t index, bool outside) {
-  const auto code = interpose::datagram_filter(index, outside);
+std::vector<std::uint8_t> bytes_of(const std::vector<sock_filter>& code) {
   std::vector<std::uint8_t> bytes(code.size() * sizeof code[0]);
   std::memcpy(bytes.data(), code.data(), bytes.size());
   return bytes;
+}
+
+std::vector<std::uint8_t> filter_bytes(std::uint32_t index, bool outside) {
+  return bytes_of(interpose::datagram_filter(index, outside));
+}
+
+// As it was before groups had blocks of indices: it let in the one sandbox.
+std::vector<std::uint8_t> filter_bytes_of_one(std::uint32_t index, bool outside) {
+  auto code = interpose::datagram_filter(index, outside);
+  for (std::size_t i = 0; i + 1 < code.size(); ++i) {
+    if (code[i].code == (BPF_ALU | BPF_AND | BPF_K)) {
+      code[i].k |= ns::kMembers - 1;
+      code[i + 1].k |= ns::member_of(index);
+    }
+  }
+  return bytes_of(code);
 }
 
 }  // namespace
@@ -125,7 +140,8 @@ void restore_v6_only(ns::NetworkSpace* network, int fd, const SocketOptions& opt
 
 void carry_over_filter(const ns::NetworkSpace* network, SocketOptions& options) {
   for (const bool outside : {false, true}) {
-    if (network != nullptr && options.filter == filter_bytes(network->former_index(), outside)) {
+    if (network != nullptr && (options.filter == filter_bytes(network->former_index(), outside) ||
+                               options.filter == filter_bytes_of_one(network->former_index(), outside))) {
       options.filter = filter_bytes(network->index(), outside);
       return;
     }

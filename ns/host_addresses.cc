@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace beam::ns {
 namespace {
@@ -15,6 +16,56 @@ namespace {
 constexpr std::uint32_t kIndexMask = (1U << kIndexBits) - 1;
 constexpr std::uint16_t kFirstLowPort = 10000;  // below any ip_local_port_range that is in use
 constexpr int kTries = 1000;
+constexpr const char* kClaim = "claim a network of the workstation's loopback";
+
+std::string name_of(std::uint32_t index) {
+  return "beam/network/" + std::to_string(index);
+}
+
+struct AbstractName {
+  sockaddr_un address{};
+  socklen_t size = 0;
+  explicit AbstractName(const std::string& name) {
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path + 1, name.data(), name.size());
+    size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  }
+  [[nodiscard]] const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&address); }
+};
+
+// Nothing, with errno, when it can't be had.
+UniqueFd hold(const std::string& name) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const AbstractName at(name);
+  if (socket && ::bind(socket.get(), at.raw(), at.size) != 0) {
+    const int error = errno;
+    socket.reset();
+    errno = error;
+  }
+  return socket;
+}
+
+// A datagram socket's connect only looks whether somebody is there. EPERM: it is, and is connected elsewhere.
+bool is_held(int probe, const std::string& name) {
+  const AbstractName at(name);
+  return ::connect(probe, at.raw(), at.size) == 0 || errno != ECONNREFUSED;
+}
+
+std::uint64_t random_number() {
+  std::uint64_t value = 0;
+  while (::getrandom(&value, sizeof value, 0) != sizeof value) {
+  }
+  return value;
+}
+
+std::string hexadecimal(std::uint64_t value) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) {
+    text += kDigits[value >> shift & 15];
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -48,33 +99,51 @@ std::optional<LowPort> parse_low_port(std::uint16_t host_port) {
                  static_cast<std::uint16_t>(offset % kFirstUnprivileged)};
 }
 
+Result<HostIndex> HostIndex::claim(std::uint32_t block, std::uint32_t member, const std::string& token) {
+  const std::uint32_t index = index_of(block, member);
+  // The token's first: whoever sees the index sees whose it is.
+  UniqueFd of_token = hold(name_of(index) + "/" + token);
+  UniqueFd claim = of_token ? hold(name_of(index)) : UniqueFd();
+  if (!claim) {
+    return errno == EADDRINUSE ? Error(EADDRINUSE, kClaim) : Error::from_errno(kClaim);
+  }
+  UniqueFd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!probe) {
+    return Error::from_errno(kClaim);
+  }
+  for (std::uint32_t other = 0; other < kMembers; ++other) {
+    const std::string name = name_of(index_of(block, other));
+    // Gone since it was seen: nobody's.
+    if (other != member && is_held(probe.get(), name) && !is_held(probe.get(), name + "/" + token) &&
+        is_held(probe.get(), name)) {
+      return Error(EBUSY, kClaim);
+    }
+  }
+  return HostIndex(index, std::move(of_token), std::move(claim));
+}
+
 Result<HostIndex> HostIndex::claim() {
-  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) {
-    return Error::from_errno("make a UNIX socket");
-  }
+  const std::string token = random_token();
   for (int i = 0; i < kTries; ++i) {
-    std::uint32_t index = 0;
-    if (::getrandom(&index, sizeof index, 0) != sizeof index) {
-      return Error::from_errno("getrandom");
-    }
-    index &= kIndexMask;
-    if (index == kNoIndex) {
-      continue;
-    }
-    const std::string name = "beam/network/" + std::to_string(index);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, name.data(), name.size());
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0) {
-      return HostIndex(index, std::move(socket));
-    }
-    if (errno != EADDRINUSE) {
-      return Error::from_errno("claim a network of the workstation's loopback");
+    auto claimed = claim(random_block(), 1, token);
+    if (claimed.ok() || (claimed.error().code() != EADDRINUSE && claimed.error().code() != EBUSY)) {
+      return claimed;
     }
   }
-  return Error(EADDRINUSE, "claim a network of the workstation's loopback");
+  return Error(EADDRINUSE, kClaim);
+}
+
+bool HostIndex::is_claimed(std::uint32_t index) {
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return !probe || is_held(probe.get(), name_of(index));
+}
+
+std::string random_token() {
+  return hexadecimal(random_number()) + hexadecimal(random_number());
+}
+
+std::uint32_t random_block() {
+  return static_cast<std::uint32_t>(random_number() % kBlocks);
 }
 
 }  // namespace beam::ns

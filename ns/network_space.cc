@@ -40,6 +40,19 @@ IpAddress NetworkSpace::v6_of(std::uint32_t address) {
   return ip;
 }
 
+std::uint32_t NetworkSpace::member_at(const IpAddress& ip) {
+  if (!in_network(ip)) {
+    return 0;
+  }
+  std::uint32_t address = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    address = address << 8 | ip.bytes[12 + i];
+  }
+  return address > kNetwork && address - kNetwork < kMembers && (ip.is_v4() || ip == v6_of(address))
+             ? address - kNetwork
+             : 0;
+}
+
 bool NetworkSpace::is_own(const IpAddress& ip) const {
   return ip.is_any() || ip.is_loopback() || ip == address4() || ip == address6();
 }
@@ -79,18 +92,32 @@ std::vector<HostEndpoint> NetworkSpace::must_be_free(Protocol protocol, const Bi
     add({IpAddress::loopback6(), binding.port, false, {}});
     add({address6(), binding.port, false, {}});
   }
-  // And where those are who have all addresses, as far as they have this one.
+  for (const HostEndpoint& place : recorded_in_the_way(protocol, binding)) {
+    if (std::find(places.begin(), places.end(), place) == places.end()) {
+      places.push_back(place);
+    }
+  }
+  return places;
+}
+
+std::vector<HostEndpoint> NetworkSpace::recorded_in_the_way(Protocol protocol, const Binding& binding) const {
+  std::vector<HostEndpoint> places;
+  const HostEndpoint own = place_for(binding);
+  const bool covers4 = binding.is_any4() || binding.is_dual();
+  const bool covers6 = binding.is_any6() || binding.is_dual();
   const std::shared_lock lock(mutex_);
   const auto known = by_port_.find({protocol, binding.port});
-  if (known != by_port_.end()) {
-    const bool has4 = covers4 || binding.ip.is_v4();
-    const bool has6 = covers6 || !binding.ip.is_v4();
-    for (const Binding& other : known->second) {
-      const bool all = (has4 && (other.is_any4() || other.is_dual())) || (has6 && (other.is_any6() || other.is_dual()));
-      const bool same = other.ip == binding.ip || (other.ip.is_v4() ? covers4 : covers6);
-      if ((all || same) && other.host != own && std::find(places.begin(), places.end(), other.host) == places.end()) {
-        places.push_back(other.host);
-      }
+  if (known == by_port_.end()) {
+    return places;
+  }
+  // Those who have all addresses, as far as they have this one, and those whose address this one has.
+  const bool has4 = covers4 || binding.ip.is_v4();
+  const bool has6 = covers6 || !binding.ip.is_v4();
+  for (const Binding& other : known->second) {
+    const bool all = (has4 && (other.is_any4() || other.is_dual())) || (has6 && (other.is_any6() || other.is_dual()));
+    const bool same = other.ip == binding.ip || (other.ip.is_v4() ? covers4 : covers6);
+    if ((all || same) && other.host != own) {
+      places.push_back(other.host);
     }
   }
   return places;
@@ -139,6 +166,9 @@ std::vector<HostEndpoint> NetworkSpace::candidates(Protocol protocol, const Virt
   std::vector<HostEndpoint> places;
   const IpAddress ip = !to.ip.is_any() ? to.ip : to.ip.is_v4() ? IpAddress::loopback4() : IpAddress::loopback6();
   const Place place = place_of(ip);
+  if (place == Place::kGroup) {
+    return candidates_of_member(protocol, to);
+  }
   if (place != Place::kLoopback && place != Place::kOwn) {
     return places;
   }
@@ -160,9 +190,52 @@ std::vector<HostEndpoint> NetworkSpace::candidates(Protocol protocol, const Virt
   return places;
 }
 
+std::vector<HostEndpoint> NetworkSpace::candidates_of_member(Protocol protocol, const VirtualEndpoint& to) const {
+  std::vector<HostEndpoint> places;
+  const std::uint32_t member = member_at(to.ip);
+  if (member == 0) {
+    return places;
+  }
+  const std::uint32_t there = index_of(block_of(index()), member);
+  {
+    const std::shared_lock lock(mutex_);
+    if (const auto known = learned_.find({protocol, to}); known != learned_.end()) {
+      places.push_back(known->second);
+    }
+  }
+  const auto add = [&](Part part) {
+    places.push_back(to.port != 0 && to.port < kFirstUnprivileged
+                         ? HostEndpoint{part_address(Part::kMoved, there), moved_low_port(part, to.port)}
+                         : HostEndpoint{part_address(part, there), to.port});
+  };
+  if (!to.ip.is_v4()) {
+    add(Part::kGroup6);
+  }
+  add(Part::kGroup4);  // what is bound to both families is there
+  return places;
+}
+
+bool NetworkSpace::is_inhabited(const IpAddress& ip) const {
+  const std::uint32_t member = member_at(ip);
+  return member != 0 && HostIndex::is_claimed(index_of(block_of(index()), member));
+}
+
+void NetworkSpace::learn(Protocol protocol, const VirtualEndpoint& of, const HostEndpoint& at) {
+  const std::unique_lock lock(mutex_);
+  const auto known = learned_.find({protocol, of});
+  if (known != learned_.end()) {
+    learned_back_.erase({protocol, known->second});
+  }
+  learned_[{protocol, of}] = at;
+  learned_back_[{protocol, at}] = of;
+}
+
 HostEndpoint NetworkSpace::unrecorded_place(const VirtualEndpoint& to) const {
-  const IpAddress source = source_for(to.ip);
-  return {source, to.port};
+  if (place_of(to.ip) == Place::kGroup) {
+    const std::uint32_t there = index_of(block_of(index()), member_at(to.ip));
+    return {part_address(to.ip.is_v4() ? Part::kGroup4 : Part::kGroup6, there), to.port};
+  }
+  return {source_for(to.ip), to.port};
 }
 
 IpAddress NetworkSpace::source_for(const IpAddress& to) const {
@@ -174,7 +247,8 @@ IpAddress NetworkSpace::source_for(const IpAddress& to) const {
 
 NetworkSpace::End NetworkSpace::end_at(Protocol protocol, const HostEndpoint& host) const {
   const PartAddress at = parse_part(host.ip);
-  End end{at.part != Part::kNone && at.index == index(), at.part, host.port, std::nullopt};
+  const bool grouped = at.part != Part::kNone && block_of(at.index) == block_of(index());
+  End end{grouped && at.index == index(), grouped ? at.index : kNoIndex, at.part, host.port, std::nullopt};
   if (at.part != Part::kMoved) {
     return end;
   }
@@ -185,6 +259,13 @@ NetworkSpace::End NetworkSpace::end_at(Protocol protocol, const HostEndpoint& ho
     end.part = part_of(*binding);
     end.port = binding->port;
     end.ip = binding->ip.is_any() ? std::nullopt : std::optional<IpAddress>(binding->ip);
+  } else if (grouped && !end.ours) {
+    const std::shared_lock lock(mutex_);
+    if (const auto known = learned_back_.find({protocol, host}); known != learned_back_.end()) {
+      end.part = known->second.ip.is_v4() ? Part::kGroup4 : Part::kGroup6;
+      end.port = known->second.port;
+      end.ip = known->second.ip;
+    }
   }
   return end;
 }
@@ -223,12 +304,15 @@ VirtualEndpoint NetworkSpace::shown_end(const End& end, const HostEndpoint& host
   if (loopback) {
     return {v6 ? IpAddress::loopback6() : IpAddress::loopback4(), end.port};
   }
-  return {v6 ? address6() : address4(), end.port};
+  const std::uint32_t address = end.ours || end.index == kNoIndex ? address_ : address_of_member(member_of(end.index));
+  return {v6 ? v6_of(address) : IpAddress::v4(address), end.port};
 }
 
 bool NetworkSpace::may_reach_us(const HostEndpoint& from) const {
   const PartAddress at = parse_part(from.ip);
-  return at.part != Part::kNone && at.index == index();
+  // Another sandbox's loopback is its own.
+  return at.part != Part::kNone &&
+         (at.index == index() || (block_of(at.index) == block_of(index()) && !is_loopback(at.part)));
 }
 
 void NetworkSpace::expect(const HostEndpoint& from, const HostEndpoint& to) {
@@ -249,7 +333,15 @@ bool NetworkSpace::was_expected(const HostEndpoint& from, const HostEndpoint& to
 
 IpAddress NetworkSpace::carried_over(const IpAddress& host) const {
   const PartAddress at = parse_part(host);
-  return at.part != Part::kNone && at.index == former_index_ ? part_address(at.part, index()) : host;
+  if (at.part == Part::kNone || former_index_ == kNoIndex) {
+    return host;
+  }
+  if (at.index == former_index_) {
+    return part_address(at.part, index());
+  }
+  // Another sandbox of the group, whose number is as it was. Images of before there were groups have none.
+  const bool grouped = block_of(at.index) == block_of(former_index_) && member_of(former_index_) == member_of(index());
+  return grouped ? part_address(at.part, index_of(block_of(index()), member_of(at.index))) : host;
 }
 
 std::vector<NetworkSpace::Saved> NetworkSpace::bindings() const {

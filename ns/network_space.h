@@ -1,5 +1,6 @@
 // The network of one sandbox as its programs see it, and what realises it on this workstation: an IPv4 and an IPv6
 // address in the group's virtual network, a loopback of its own, and all ports of both, for each transport protocol.
+// Other sandboxes of the group are reached at their addresses, never at their loopbacks.
 // Sockets are the kernel's own throughout; only the addresses that they are bound and connected to stand for others
 // (host_addresses.h).
 //
@@ -40,6 +41,14 @@ struct Binding {
   [[nodiscard]] bool is_dual() const { return !ip.is_v4() && ip.is_any() && !v6_only; }
 };
 
+// What the sandboxes of a group let each other know of ports that can't keep their number.
+class MovedPorts {
+ public:
+  virtual ~MovedPorts() = default;
+  [[nodiscard]] virtual Result<> publish(Protocol protocol, const Binding& binding) = 0;
+  [[nodiscard]] virtual std::optional<HostEndpoint> find(Protocol protocol, const VirtualEndpoint& endpoint) const = 0;
+};
+
 class NetworkSpace {
  public:
   // `address`: of the virtual network, host byte order.
@@ -52,10 +61,15 @@ class NetworkSpace {
   [[nodiscard]] static bool in_network(const IpAddress& ip);
 
   [[nodiscard]] std::uint32_t index() const { return index_.value(); }
+  // Nothing of the sandbox is left: another may have its addresses.
+  void leave() { index_.release(); }
   [[nodiscard]] IpAddress address4() const { return IpAddress::v4(address_); }
   // In fd62:6561:6d00::/48 (RFC 4193), with the IPv4 one at its end.
   [[nodiscard]] IpAddress address6() const { return v6_of(address_); }
   [[nodiscard]] static IpAddress v6_of(std::uint32_t address);
+  // The sandbox of its group that an address is, by number: 0 when it can be nobody's.
+  [[nodiscard]] static std::uint32_t member_at(const IpAddress& ip);
+  [[nodiscard]] static std::uint32_t address_of_member(std::uint32_t member) { return kNetwork + member; }
 
   // --- binding ---
 
@@ -70,6 +84,8 @@ class NetworkSpace {
   [[nodiscard]] HostEndpoint unused_place(std::uint16_t port) const;
   // Where else nobody may be, for a bind to succeed as it would on a machine of its own.
   [[nodiscard]] std::vector<HostEndpoint> must_be_free(Protocol protocol, const Binding& binding) const;
+  // Those of them that the sandbox itself has bound: an outsider may have all others.
+  [[nodiscard]] std::vector<HostEndpoint> recorded_in_the_way(Protocol protocol, const Binding& binding) const;
   // Held over the whole of a bind: two at once would each find the other's place free.
   [[nodiscard]] std::mutex& bind_mutex() { return bind_mutex_; }
   // Held by the one thread that waits for a moment on behalf of a program.
@@ -85,8 +101,16 @@ class NetworkSpace {
 
   enum class Place { kLoopback, kOwn, kGroup, kOutside };
   [[nodiscard]] Place place_of(const IpAddress& ip) const;
-  // Where somebody may be who is bound to the endpoint, the likeliest first.
+  // Where somebody may be who is bound to the endpoint, the likeliest first. Of another sandbox of the group these are
+  // all places that it could be realised at: whether somebody is there, the kernel says.
   [[nodiscard]] std::vector<HostEndpoint> candidates(Protocol protocol, const VirtualEndpoint& to) const;
+  // Whether the group has a sandbox of that address, on this workstation.
+  [[nodiscard]] bool is_inhabited(const IpAddress& ip) const;
+  // A sandbox of the group has its endpoint at a place that can't be worked out.
+  void learn(Protocol protocol, const VirtualEndpoint& of, const HostEndpoint& at);
+  // Null: of a group of its own. Set before the first process is there.
+  void set_moved_ports(std::shared_ptr<MovedPorts> ports) { moved_ports_ = std::move(ports); }
+  [[nodiscard]] MovedPorts* moved_ports() const { return moved_ports_.get(); }
   // Where the endpoint is if its number was chosen by the kernel, as a connecting socket's is.
   [[nodiscard]] HostEndpoint unrecorded_place(const VirtualEndpoint& to) const;
   // The address that a socket without one of its own gets on its way there; its port is the kernel's choice.
@@ -124,21 +148,26 @@ class NetworkSpace {
  private:
   struct End {  // of a connection, as far as its own address tells
     bool ours = false;
+    std::uint32_t index = kNoIndex;  // kNoIndex: of no sandbox of the group
     Part part = Part::kNone;
     std::uint16_t port = 0;
     std::optional<IpAddress> ip;  // of a moved one
   };
   [[nodiscard]] End end_at(Protocol protocol, const HostEndpoint& host) const;
+  [[nodiscard]] std::vector<HostEndpoint> candidates_of_member(Protocol protocol, const VirtualEndpoint& to) const;
   [[nodiscard]] VirtualEndpoint shown_end(const End& end, const HostEndpoint& host, bool loopback, bool v6) const;
 
   HostIndex index_;
   std::uint32_t address_;
+  std::shared_ptr<MovedPorts> moved_ports_;
   std::uint32_t former_index_ = kNoIndex;
   std::mutex bind_mutex_;
   std::mutex wait_mutex_;
   mutable std::shared_mutex mutex_;
   std::map<std::pair<Protocol, std::uint16_t>, std::vector<Binding>> by_port_;  // the youngest first
   std::map<std::pair<Protocol, HostEndpoint>, Binding> by_host_;
+  std::map<std::pair<Protocol, VirtualEndpoint>, HostEndpoint> learned_;
+  std::map<std::pair<Protocol, HostEndpoint>, VirtualEndpoint> learned_back_;
   std::set<std::uint64_t> v6_only_;
   using Connection = std::pair<HostEndpoint, HostEndpoint>;
   std::set<Connection> expected_;

@@ -10,25 +10,30 @@ bool is_network_mode(const std::string& word) {
   return word == kNetworkGroup || word == kNetworkHost || word == kNetworkNone;
 }
 
-Result<std::shared_ptr<ns::NetworkSpace>> make_network(SandboxRecord& record) {
+Result<Network> make_network(const std::string& home, std::shared_ptr<ns::Store>& names, SandboxRecord& record) {
   if (record.network == kNetworkHost) {
-    return std::shared_ptr<ns::NetworkSpace>();
+    return Network{};
   }
-  std::uint32_t address = ns::NetworkSpace::kFirstAddress;
+  ns::Member wanted{record.name, record.host_name, record.workstation, 0};
   if (!record.address.empty()) {
     in_addr parsed{};
-    if (::inet_pton(AF_INET, record.address.c_str(), &parsed) != 1 ||
-        !ns::NetworkSpace::in_network(ns::IpAddress::v4(ntohl(parsed.s_addr)))) {
+    if (::inet_pton(AF_INET, record.address.c_str(), &parsed) == 1) {
+      wanted.number = ns::NetworkSpace::member_at(ns::IpAddress::v4(ntohl(parsed.s_addr)));
+    }
+    if (wanted.number == 0) {
       return Error(0, record.name + ": its address " + record.address + " is none of the sandboxes' network");
     }
-    address = ntohl(parsed.s_addr);
   }
-  auto index = ns::HostIndex::claim();
-  if (!index.ok()) {
-    return std::move(index).error().context(record.name).remedy("use the workstation's network: --net host");
+  if (names == nullptr) {
+    BEAM_TRY_ASSIGN(names, ns::open_embedded_store(home));
   }
+  Network network;
+  BEAM_TRY_ASSIGN(network.group, ns::Group::join(names, record.group, wanted));
+  const std::uint32_t address = ns::NetworkSpace::address_of_member(network.group->self().number);
   record.address = ns::IpAddress::v4(address).text();
-  return std::make_shared<ns::NetworkSpace>(std::move(*index), address);
+  network.space = std::make_shared<ns::NetworkSpace>(network.group->take_index(), address);
+  network.space->set_moved_ports(network.group);
+  return network;
 }
 
 }  // namespace beam::runtime

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "base/result.h"
+#include "ns/group.h"
 #include "ns/network_space.h"
+#include "ns/store.h"
 #include "runtime/record.h"
 
 namespace beam::runtime {
@@ -16,7 +18,13 @@ inline constexpr const char* kNetworkHost = "host";
 inline constexpr const char* kNetworkNone = "none";
 [[nodiscard]] bool is_network_mode(const std::string& word);
 
-// Null for the workstation's own. Sets the record's address where it has none yet.
-[[nodiscard]] Result<std::shared_ptr<ns::NetworkSpace>> make_network(SandboxRecord& record);
+struct Network {
+  std::shared_ptr<ns::NetworkSpace> space;  // null: the workstation's own
+  std::shared_ptr<ns::Group> group;         // null with it
+};
+// Joins the record's group under the record's name, at the record's address where it has one, which is set otherwise.
+// EEXIST: the name is taken in the group. `names`: opened where it is needed.
+[[nodiscard]] Result<Network> make_network(const std::string& home, std::shared_ptr<ns::Store>& names,
+                                           SandboxRecord& record);
 
 }  // namespace beam::runtime

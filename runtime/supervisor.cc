@@ -100,7 +100,6 @@ Result<> Supervisor::start(const std::shared_ptr<Session>& session) {
   BEAM_TRY_ASSIGN(config_.record.supervisor, ProcessIdentity::of(::getpid()));
   config_.record.created_ms = now_ms();
   config_.record.workstation = workstation_name();
-  BEAM_TRY_ASSIGN(network_, make_network(config_.record));
   BEAM_TRY(listen());
   BEAM_TRY(add_record());
   ::prctl(PR_SET_NAME, ("beam:" + config_.record.name).c_str());
@@ -128,6 +127,7 @@ Result<> Supervisor::listen() {
 Result<> Supervisor::add_record() {
   SandboxRecord& record = config_.record;
   const bool generated = record.name.empty();
+  const std::string address = record.address;
   for (unsigned attempt = 0; attempt < kNameAttempts; ++attempt) {
     if (generated) {
       record.name = generate_name(attempt);
@@ -139,7 +139,19 @@ Result<> Supervisor::add_record() {
     if (own_group) {
       record.group = record.name;
     }
-    auto added = store_.add(record);
+    record.address = address;
+    network_ = {};  // that of another name
+    auto network = make_network(store_.home(), names_, record);
+    // A sandbox of that name that is known here is told of as such.
+    const bool known = !network.ok() && network.error().code() == EEXIST && store_.load(record.name).ok();
+    if (!network.ok() && !known && !(generated && network.error().code() == EEXIST)) {
+      return std::move(network).error();
+    }
+    auto added = network.ok() ? Result<>(success()) : Result<>(network.error());
+    if (network.ok()) {
+      network_ = std::move(*network);
+      added = store_.add(record);
+    }
     if (added.ok()) {
       recorded_ = true;
       return success();
@@ -199,7 +211,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
 
   interpose::EngineOptions options;
   options.host_name = record.host_name;
-  options.network = network_;
+  options.network = network_.space;
   options.outside = record.network != kNetworkNone;
   options.trace_classes = config_.trace_classes;
   if (config_.trace) {

@@ -32,6 +32,7 @@
 #include "runtime/frame.h"
 #include "runtime/init_protocol.h"
 #include "runtime/messages.h"
+#include "runtime/network.h"
 #include "runtime/record.h"
 
 namespace beam::runtime {
@@ -171,7 +172,8 @@ class Supervisor : public interpose::Observer {
   RunConfig config_;
   RecordStore store_;
   std::array<UniqueFd, 3> caller_streams_;
-  std::shared_ptr<ns::NetworkSpace> network_;  // null: the workstation's
+  std::shared_ptr<ns::Store> names_;  // null: not needed
+  Network network_;
   asio::io_context io_{1};
   asio::signal_set signals_{io_};
   std::unique_ptr<asio::posix::stream_descriptor> listener_;

@@ -129,6 +129,11 @@ void Supervisor::finish() {
   if (const auto job = jobs_.find(command_root_); job != jobs_.end() && job->second.console) {
     job->second.console->drain();
   }
+  // Before anybody hears of the end, and thaws it.
+  if (network_.space) {
+    network_.space->leave();
+    network_.group->leave();
+  }
   if (recorded_) {
     const auto kept = launch_failure_ || config_.record.remove_at_end
                           ? store_.remove(name)

@@ -278,7 +278,7 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.stdio = numbers(sources.streams);
   options.force = thaw.force;
   options.engine.host_name = config_.record.host_name;
-  options.engine.network = network_;
+  options.engine.network = network_.space;
   options.engine.outside = config_.record.network != kNetworkNone;
   BEAM_TRY_ASSIGN(options.engine.view, view_options());
   if (thaw.held) {

@@ -274,7 +274,7 @@ void Supervisor::leave() {
   const std::string& name = config_.record.name;
   BEAM_LOG_INFO(kRuntime, "moved to {}", *moved_to_);
   engine_.reset();
-  network_.reset();
+  network_ = {};
   jobs_.clear();
   orphan_consoles_.clear();
   stdin_keeper_.reset();

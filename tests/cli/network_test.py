@@ -180,6 +180,91 @@ class Network(cli.Case):
                              f"import socket; print(socket.create_connection(('127.0.0.1', {outside.getsockname()[1]})).getpeername()[0])")
             self.assertEqual((done.returncode, done.stdout.strip()), (0, "127.0.0.1"))
 
+    def address(self, name):
+        return self.ps()[name]["address"]
+
+    def test_a_group_is_one_network(self):
+        """TCP between sandboxes of a group, over both families, privileged ports and others; and no other's."""
+        ports = (80, 8080)
+        for port in ports:
+            self.serve(f"server{port}", port, "--group", "g")
+        self.ok("run", "-d", "--name", "client", "--group", "g", "--", "sleep", "1000")
+        self.ok("run", "-d", "--name", "alone", "--group", "other", "--", "sleep", "1000")
+        own = self.address("client")
+        self.assertEqual(len({self.address(name) for name in ("server80", "server8080", "client")}), 3)
+        for port in ports:
+            there = self.address(f"server{port}")
+            self.assertEqual(self.ask("client", there, port), f"hello {own}")
+            self.assertEqual(self.ask("client", there, port + 1), "Connection refused")
+            # In a group of its own the address is the sandbox's own, or nobody's.
+            self.assertIn(self.ask("alone", there, port), ("Connection refused", "No route to host"))
+            self.assertEqual(self.ask("client", "127.0.0.1", port), "Connection refused")
+        self.assertEqual(self.ask("client", "100.64.1.200", 80), "No route to host")
+        self.ok("rm", "-f", "server80")
+        self.assertEqual(self.ask("client", "100.64.0.1", 80), "No route to host")
+
+    def test_both_ends_of_a_group(self):
+        """What each end says of itself and of the other, over IPv4 and IPv6, TCP and UDP."""
+        server = """
+import socket
+t4 = socket.create_server(('0.0.0.0', 7000))
+t6 = socket.create_server(('::', 7001), family=socket.AF_INET6)
+d6 = socket.create_server(('::', 7002), family=socket.AF_INET6, dualstack_ipv6=True)
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0); u.bind(('::', 7003))
+print('ready', flush=True)
+for s in (t4, t6, d6, d6):
+    c, peer = s.accept()
+    print(peer[0], c.getpeername()[0], c.getsockname()[:2], flush=True)
+    c.sendall(c.recv(10)); c.close()
+for i in range(2):
+    data, peer = u.recvfrom(100)
+    print(peer[0], data.decode(), flush=True)
+    u.sendto(data.upper(), peer)
+"""
+        client = """
+import socket, sys
+four, six = sys.argv[1:]
+for family, to in ((socket.AF_INET, (four, 7000)), (socket.AF_INET6, (six, 7001)), (socket.AF_INET, (four, 7002)), (socket.AF_INET6, (six, 7002))):
+    c = socket.socket(family); c.connect(to); c.sendall(b'x'); assert c.recv(10) == b'x'
+    print(c.getsockname()[0], c.getpeername()[:2])
+for family, to in ((socket.AF_INET, (four, 7003)), (socket.AF_INET6, (six, 7003))):
+    c = socket.socket(family, socket.SOCK_DGRAM); c.settimeout(30); c.sendto(b'hello', to)
+    print(*c.recvfrom(10)[:1], c.getsockname()[0])
+"""
+        self.ok("run", "-d", "--name", "server", "--group", "g", "--", "python3", "-c", server)
+        self.wait_for(lambda: "ready" in self.ok("logs", "server"), "the server listens")
+        there = self.address("server")
+        six = "fd62:6561:6d00::6440:" + there.rsplit(".", 1)[1]
+        done = self.beam("run", "--name", "client", "--group", "g", "--", "python3", "-c", client, there, six)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        own, own6 = there.replace("0.1", "0.2"), six[:-1] + "2"
+        self.assertEqual(done.stdout.splitlines(), [
+            f"{own} ('{there}', 7000)", f"{own6} ('{six}', 7001)", f"{own} ('{there}', 7002)", f"{own6} ('{six}', 7002)",
+            "b'HELLO' 0.0.0.0", "b'HELLO' ::"])
+        self.assertEqual(self.ok("wait", "server"), "")
+        mapped, mapped_own = f"::ffff:{there}", f"::ffff:{own}"
+        self.assertEqual(self.ok("logs", "server").splitlines(), [
+            "ready", f"{own} {own} ('{there}', 7000)", f"{own6} {own6} ('{six}', 7001)",
+            f"{mapped_own} {mapped_own} ('{mapped}', 7002)", f"{own6} {own6} ('{six}', 7002)",
+            f"{mapped_own} hello", f"{own6} hello"])
+
+    def test_a_port_that_the_workstation_has_taken(self):
+        with socket.socket() as outside:
+            outside.bind(("0.0.0.0", 0))
+            outside.listen()
+            port = outside.getsockname()[1]
+            self.serve("server", port, "--group", "g")
+            self.ok("run", "-d", "--name", "client", "--group", "g", "--", "sleep", "1000")
+            self.assertEqual(self.ask("client", self.address("server"), port), f"hello {self.address('client')}")
+            # Where the sandbox has nothing, nobody answers in its place.
+            self.assertEqual(self.ask("server", self.address("client"), port), "Connection refused")
+
+    def test_many_join_at_once(self):
+        boxes = [self.popen("run", "-d", "--group", "g", "--", "sleep", "1000") for _ in range(20)]
+        for box in boxes:
+            self.assertEqual(box.wait(), 0, box.stderr.read() if box.returncode else "")
+        self.assertEqual(sorted(int(box["address"].split(".")[3]) for box in self.ps().values()), list(range(1, 21)))
+
     def test_wrong_word(self):
         done = self.beam("run", "--net", "bridge", "true")
         self.assertEqual(done.returncode, 125)
