@@ -323,8 +323,10 @@ HostEndpoint datagram_place(NetworkSpace& network, const InetSocket& socket, con
 
 Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const AddressBytes& bytes) {
   const auto parsed = ns::parse_socket_address(bytes.data(), bytes.size());
-  const bool right_family = parsed && (socket.family == AF_INET6 || parsed->ip.is_v4());
-  if (!right_family || bytes[0] + (bytes[1] << 8) != socket.family) {
+  const int family = bytes.size() < sizeof(sa_family_t) ? AF_UNSPEC : bytes[0] + (bytes[1] << 8);
+  // A datagram socket of IPv6 takes addresses of IPv4 as they are (__ip6_datagram_connect, net/ipv6/datagram.c).
+  const bool of_ipv4 = socket.family == AF_INET6 && family == AF_INET && !socket.is_stream();
+  if (!parsed || (family != socket.family && !of_ipv4)) {
     // AF_UNSPEC, or nothing that any kernel connects to: it says so itself.
     const int result = ::connect(socket.fd.get(), reinterpret_cast<const sockaddr*>(bytes.data()),
                                  static_cast<socklen_t>(bytes.size()));
@@ -332,7 +334,7 @@ Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const A
   }
   const bool v6_only = take_v6_only(network, socket);
   if (v6_only && parsed->ip.is_v4()) {
-    return {Connect::kDone, ENETUNREACH};
+    return {Connect::kDone, of_ipv4 ? EAFNOSUPPORT : ENETUNREACH};
   }
   const VirtualEndpoint to{parsed->ip, parsed->port};
   const auto place = network.place_of(to.ip);

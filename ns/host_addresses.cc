@@ -122,10 +122,10 @@ Result<HostIndex> HostIndex::claim(std::uint32_t block, std::uint32_t member, co
   return HostIndex(index, std::move(of_token), std::move(claim));
 }
 
-Result<HostIndex> HostIndex::claim() {
+Result<HostIndex> HostIndex::claim(std::uint32_t member) {
   const std::string token = random_token();
   for (int i = 0; i < kTries; ++i) {
-    auto claimed = claim(random_block(), 1, token);
+    auto claimed = claim(random_block(), member, token);
     if (claimed.ok() || (claimed.error().code() != EADDRINUSE && claimed.error().code() != EBUSY)) {
       return claimed;
     }

@@ -81,9 +81,8 @@ struct LowPort {
 
 class HostIndex {
  public:
-  // Claims the first of a block that nobody has, for a group of one. Errors: EADDRINUSE when none of many tries was
-  // free.
-  static Result<HostIndex> claim();
+  // Claims one of a block that nobody has, for a group of one. Errors: EADDRINUSE when none of many tries was free.
+  static Result<HostIndex> claim(std::uint32_t member = 1);
   // Claims one in the block of a group, which those with the same token are of. Errors: EADDRINUSE when somebody has
   // it; EBUSY when the block is another group's.
   static Result<HostIndex> claim(std::uint32_t block, std::uint32_t member, const std::string& token);

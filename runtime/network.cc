@@ -10,7 +10,8 @@ bool is_network_mode(const std::string& word) {
   return word == kNetworkGroup || word == kNetworkHost || word == kNetworkNone;
 }
 
-Result<Network> make_network(const std::string& home, std::shared_ptr<ns::Store>& names, SandboxRecord& record) {
+Result<Network> make_network(const std::string& home, bool joins, std::shared_ptr<ns::Store>& names,
+                             SandboxRecord& record) {
   if (record.network == kNetworkHost) {
     return Network{};
   }
@@ -23,6 +24,16 @@ Result<Network> make_network(const std::string& home, std::shared_ptr<ns::Store>
     if (wanted.number == 0) {
       return Error(0, record.name + ": its address " + record.address + " is none of the sandboxes' network");
     }
+  }
+  if (!joins) {
+    const std::uint32_t number = wanted.number != 0 ? wanted.number : 1;
+    auto index = ns::HostIndex::claim(number);
+    if (!index.ok()) {
+      return std::move(index).error().context(record.name).remedy("use the workstation's network: --net host");
+    }
+    const std::uint32_t address = ns::NetworkSpace::address_of_member(number);
+    record.address = ns::IpAddress::v4(address).text();
+    return Network{std::make_shared<ns::NetworkSpace>(std::move(*index), address), nullptr};
   }
   if (names == nullptr) {
     BEAM_TRY_ASSIGN(names, ns::open_embedded_store(home));

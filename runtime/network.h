@@ -20,11 +20,12 @@ inline constexpr const char* kNetworkNone = "none";
 
 struct Network {
   std::shared_ptr<ns::NetworkSpace> space;  // null: the workstation's own
-  std::shared_ptr<ns::Group> group;         // null with it
+  std::shared_ptr<ns::Group> group;         // null: it is a group of its own
 };
-// Joins the record's group under the record's name, at the record's address where it has one, which is set otherwise.
-// EEXIST: the name is taken in the group. `names`: opened where it is needed.
-[[nodiscard]] Result<Network> make_network(const std::string& home, std::shared_ptr<ns::Store>& names,
+// At the record's address where it has one, which is set otherwise. With `joins`, as one of the record's group, under
+// the record's name; EEXIST: the name is taken in it. `names`: opened where it is needed, so that a sandbox of its own
+// depends on no store.
+[[nodiscard]] Result<Network> make_network(const std::string& home, bool joins, std::shared_ptr<ns::Store>& names,
                                            SandboxRecord& record);
 
 }  // namespace beam::runtime

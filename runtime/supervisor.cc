@@ -140,8 +140,10 @@ Result<> Supervisor::add_record() {
       record.group = record.name;
     }
     record.address = address;
+    // What is called as the sandbox itself is its own group, unless it was asked for.
+    const bool joins = config_.joins_group || record.group != record.name;
     network_ = {};  // that of another name
-    auto network = make_network(store_.home(), names_, record);
+    auto network = make_network(store_.home(), joins, names_, record);
     // A sandbox of that name that is known here is told of as such.
     const bool known = !network.ok() && network.error().code() == EEXIST && store_.load(record.name).ok();
     if (!network.ok() && !known && !(generated && network.error().code() == EEXIST)) {

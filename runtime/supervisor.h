@@ -55,7 +55,8 @@ struct ThawConfig {
 
 // What `beam run` or `beam thaw` asks for.
 struct RunConfig {
-  SandboxRecord record;  // an empty name: generate one
+  SandboxRecord record;      // an empty name: generate one
+  bool joins_group = false;  // the record's group was asked for
   std::string executable;
   std::vector<std::string> environment;
   mode_t umask = 022;

@@ -132,7 +132,9 @@ void Supervisor::finish() {
   // Before anybody hears of the end, and thaws it.
   if (network_.space) {
     network_.space->leave();
-    network_.group->leave();
+    if (network_.group) {
+      network_.group->leave();
+    }
   }
   if (recorded_) {
     const auto kept = launch_failure_ || config_.record.remove_at_end

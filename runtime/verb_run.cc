@@ -142,6 +142,7 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   record.id = generate_id();
   record.name = options.name;
   record.group = options.group;
+  config.joins_group = !options.group.empty();
   record.host_name = options.hostname;
   record.network = options.network;
   record.command = std::move(command);

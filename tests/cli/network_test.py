@@ -152,6 +152,24 @@ class Network(cli.Case):
             outside.settimeout(0)
             self.assertRaises(BlockingIOError, outside.accept)
 
+    def test_no_way_round_by_the_other_family(self):
+        """A datagram socket of IPv6 may be connected to an address of IPv4 as it is, which getaddrinfo(3) does."""
+        text = ("import ctypes, socket, struct\n"
+                "libc = ctypes.CDLL(None, use_errno=True)\n"
+                "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+                "to = struct.pack('=HH', socket.AF_INET, socket.htons(PORT)) + bytes([127, 0, 0, 1]) + bytes(8)\n"
+                "print(libc.connect(s.fileno(), to, 16), s.getsockname()[0], s.getpeername()[0])\n"
+                "try: s.send(b'x')\n"
+                "except ConnectionRefusedError: pass\n"
+                "print(len(socket.getaddrinfo(None, 80, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)))\n")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+            outside.bind(("127.0.0.1", 0))
+            done = self.beam("run", "--rm", "--net", "none", "--", *program(text, PORT=outside.getsockname()[1]))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout, "0 ::ffff:127.0.0.1 ::ffff:127.0.0.1\n2\n")
+            outside.settimeout(0)
+            self.assertRaises(BlockingIOError, outside.recv, 1)
+
     def test_none_reaches_nothing(self):
         done = self.beam("run", "--rm", "--net", "none", "--", *program(CLIENT, ADDRESS="192.0.2.1", PORT=80))
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "Network is unreachable"))
