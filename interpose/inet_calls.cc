@@ -347,8 +347,10 @@ Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const A
     }
     return {Connect::kOutside, 0};
   }
-  if (socket.is_stream() && socket.peer()) {
-    return {Connect::kDone, EISCONN};
+  if (const auto peer = socket.peer(); socket.is_stream() && peer) {
+    // The kernel knows whether a connection that was begun has been reported, and says EISCONN only then
+    // (net/ipv4/af_inet.c, SS_CONNECTING).
+    return connect_to(network, socket, *peer);
   }
   const IpAddress source = network.source_for(to.ip);
   if (!socket.is_stream() && has_port(socket)) {

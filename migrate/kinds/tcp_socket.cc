@@ -245,14 +245,36 @@ class TcpSocket : public KindOf<TcpSocketState> {
     return fd;
   }
   Result<> link_from(LinkContext& context, const TcpSocketState& state, int fd) const override {
-    return link_tcp(context.made.parts.get<MadeTcp>(name(), 0),
-                    carried_over(context.shared.options.network.get(), state), fd);
+    ns::NetworkSpace* network = context.shared.options.network.get();
+    const TcpSocketState carried = carried_over(network, state);
+    BEAM_TRY(link_tcp(context.made.parts.get<MadeTcp>(name(), 0), carried, fd));
+    if (carried.phase == TcpPhase::kConnecting) {
+      expect(network, inet_own_address(fd), carried.peer_address);
+    }
+    return success();
   }
   Result<> link_all(LinkContext& context) const override {
-    return finish_tcp(context.made.parts.get<MadeTcp>(name(), 0));
+    auto& made = context.made.parts.get<MadeTcp>(name(), 0);
+    for (const auto& [socket, state] : made.states) {
+      for (const TcpWaiting& waiting : state.waiting) {
+        const auto client = made.states.find(waiting.client);
+        expect(context.shared.options.network.get(),
+               client != made.states.end() ? client->second.own_address : waiting.client_address, waiting.address);
+      }
+    }
+    return finish_tcp(made);
   }
 
  private:
+  // The sandbox's own, whoever holds the connecting end when it is accepted.
+  static void expect(ns::NetworkSpace* network, const InetAddress& from, const InetAddress& to) {
+    const auto client = ns::parse_socket_address(from.data(), from.size());
+    const auto server = ns::parse_socket_address(to.data(), to.size());
+    if (network != nullptr && client && server) {
+      network->expect({client->ip, client->port}, {server->ip, server->port});
+    }
+  }
+
   static TcpSocketState carried_over(const ns::NetworkSpace* network, TcpSocketState state) {
     carry_over(network, state.own_address);
     carry_over(network, state.peer_address);

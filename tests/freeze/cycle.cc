@@ -33,6 +33,7 @@
 #include "interpose/quiesce.h"
 #include "migrate/freeze.h"
 #include "migrate/thaw.h"
+#include "ns/network_space.h"
 #include "rootfs/mount_plan.h"
 #include "runtime/launch.h"
 
@@ -197,6 +198,7 @@ class Cycle {
   Result<int> run(char** command) {
     beam::interpose::EngineOptions options;
     BEAM_TRY_ASSIGN(options.view, view());
+    BEAM_TRY_ASSIGN(options.network, network());
     BEAM_TRY_ASSIGN(engine_, Engine::start(std::move(options), watcher_));
     BEAM_TRY(start(command));
     for (;;) {
@@ -235,6 +237,12 @@ class Cycle {
     view.layer = layer_;
     BEAM_TRY_ASSIGN(view.mounts, beam::rootfs::plan_mounts(mounts));
     return std::optional(std::move(view));
+  }
+
+  // One of its own, as `beam run` gives by default: the workstation may have taken a port in the meantime.
+  static Result<std::shared_ptr<beam::ns::NetworkSpace>> network() {
+    BEAM_TRY_ASSIGN(auto index, beam::ns::HostIndex::claim());
+    return std::make_shared<beam::ns::NetworkSpace>(std::move(index), beam::ns::NetworkSpace::kFirstAddress);
   }
 
   Result<> start(char** command) {
@@ -299,6 +307,7 @@ class Cycle {
       beam::migrate::ThawOptions thaw;
       thaw.stdio = stdio_;
       BEAM_TRY_ASSIGN(thaw.engine.view, view());
+      BEAM_TRY_ASSIGN(thaw.engine.network, network());
       BEAM_TRY_ASSIGN(engine_, beam::migrate::thaw(image, thaw, watcher_));
     }
     if (std::getenv("CYCLE_KEEP") == nullptr) {
