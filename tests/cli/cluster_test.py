@@ -4,6 +4,9 @@ import json
 import os
 import random
 import signal
+import socket
+import ssl
+import struct
 import subprocess
 
 import cli
@@ -151,6 +154,71 @@ class Workstations(Lab):
             cli.kill_and_wait(int(file.read().split()[0]))
         self.assertEqual([row["state"] for row in json.loads(self.ok("ws", "--json"))], ["up", "down", "up"])
         self.assert_fault(self.at(1, "migrate", "job", "ws2"), 1, "ws2", "beamd")
+        self.counts_on(1)
+
+
+class Strangers(Lab):
+    """Who has no key of the cluster learns and changes nothing, and who breaks the protocol ends but a connection."""
+    LOAD_REQUEST = 139  # runtime/messages.h
+
+    def address(self, number):
+        with open(os.path.join(self.home_of(number), "cluster", "workstations.json"), encoding="utf-8") as file:
+            host, port = json.load(file)["workstations"][number - 1]["address"].rsplit(":", 1)
+        return host, int(port)
+
+    def hears(self, connection, data):
+        """All that comes back."""
+        heard = b""
+        try:
+            connection.sendall(data)
+            while part := connection.recv(65536):
+                heard += part
+        except (OSError, ssl.SSLError):
+            pass
+        connection.close()
+        return heard
+
+    def tls(self, home):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if home:
+            context.load_cert_chain(*(os.path.join(home, "cluster", leaf) for leaf in ("certificate.pem", "key.pem")))
+        return context.wrap_socket(socket.create_connection(self.address(1), 30))
+
+    @staticmethod
+    def frame(kind, payload, version=4):
+        return struct.pack("<IHHII", 0x4D414542, version, kind, len(payload), 0) + payload
+
+    def test_without_a_key(self):
+        chance = random.Random(5)
+        load = self.frame(self.LOAD_REQUEST, b"")
+        self.assertGreater(len(self.hears(self.tls(self.home_of(2)), load)), 16)  # whoever has one is answered
+        other = os.path.join(self.dir, "other")
+        os.mkdir(other, 0o700)
+        self.ok("lab", "up", "1", env=dict(self.env, BEAM_HOME=other))
+        self.addCleanup(lambda: self.ok("lab", "down", env=dict(self.env, BEAM_HOME=other)))
+        for home in (None, os.path.join(other, "lab", "ws1")):
+            self.assertEqual(self.hears(self.tls(home), load), b"")
+        for _ in range(50):
+            heard = self.hears(socket.create_connection(self.address(1), 30), load + chance.randbytes(chance.randrange(3000)))
+            self.assertLess(len(heard), 16)  # an alert of TLS at most
+        self.assertEqual([row["state"] for row in json.loads(self.ok("ws", "--json"))], ["up"] * 3)
+
+    def test_broken_frames(self):
+        self.start_counting()
+        chance = random.Random(6)
+        for kind in range(self.LOAD_REQUEST - 12, self.LOAD_REQUEST + 12):
+            for size in (0, 1, 7, 300):
+                connection = self.tls(self.home_of(2))
+                connection.settimeout(30)
+                connection.sendall(self.frame(kind, chance.randbytes(size)) + chance.randbytes(20))
+                connection.close()
+        for data in (self.frame(self.LOAD_REQUEST, b"", version=1), struct.pack("<IHHII", 0x4D414542, 4, 128, 1 << 31, 0),
+                     chance.randbytes(1000)):
+            self.assertEqual(self.hears(self.tls(self.home_of(2)), data), b"")
+        self.assertEqual([row["state"] for row in json.loads(self.ok("ws", "--json"))], ["up"] * 3)
+        self.assertEqual(self.here(1), {"job": "running"})
         self.counts_on(1)
 
 
