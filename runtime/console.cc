@@ -79,7 +79,8 @@ void Console::wait_readable() {
                          return;
                        }
                        self->reading_ = false;
-                       if (!fault && self->read_once()) {
+                       // A sink may have come to be congested since.
+                       if (!fault && !self->congested() && self->read_once()) {
                          self->wait_readable();
                        }
                      });

@@ -67,6 +67,13 @@ void Session::resumed() {
   continue_again_.cancel();
 }
 
+void Session::release_output() {
+  holds_output_ = false;
+  if (console_) {
+    console_->resume();
+  }
+}
+
 void Session::console_output(std::string_view bytes) {
   if (!closed_) {
     send(Output{std::string(bytes)});

@@ -54,7 +54,11 @@ class Session : public ConsoleSink, public std::enable_shared_from_this<Session>
   void resumed();
 
   void console_output(std::string_view bytes) override;
-  [[nodiscard]] bool congested() const override { return channel_.queued() > kQueueLimit; }
+  [[nodiscard]] bool congested() const override { return holds_output_ || channel_.queued() > kQueueLimit; }
+  // Until release_output() nothing of the terminal is read: a client that has not heard yet that the process runs has
+  // its own terminal still as it was, and would echo what is typed at the first prompt.
+  void hold_output() { holds_output_ = true; }
+  void release_output();
 
   // Takes no notice of the client any more.
   void close();
@@ -76,6 +80,7 @@ class Session : public ConsoleSink, public std::enable_shared_from_this<Session>
   std::shared_ptr<Console> console_;
   VirtualPid followed_;
   bool waits_for_end_ = false;
+  bool holds_output_ = false;
   bool client_stops_ = false;
   asio::steady_timer continue_again_;
   bool reading_ = false;

@@ -268,6 +268,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   command_root_ = spawned->pid;
   jobs_[command_root_] = Job{command_root_, command_root_, console, false, {}};
   stream_names_ = stand_ins(sources.streams, config_.streams.terminal_mask);
+  session->hold_output();
   session->follow(command_root_, console, false);
   if (own_init) {
     command_executed();
@@ -341,6 +342,7 @@ void Supervisor::command_executed() {
   } else {
     session->wait_for_end();
     session->send(started);
+    session->release_output();
   }
 }
 

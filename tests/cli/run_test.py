@@ -298,6 +298,13 @@ class Options(cli.Case):
         self.ok("kill", "box")
         self.assertEqual(self.beam("wait", "box").returncode, 143)
 
+    def test_detached_with_a_terminal_that_says_much_at_once(self):
+        # The output of the terminal races with the news that COMMAND has been executed.
+        for i in range(20):
+            name = self.ok("run", "-d", "-t", "--name", f"box{i}", "--", "sh", "-c", "seq 1 3000").strip()
+            self.ok("wait", name)
+            self.assertEqual(self.ok("logs", name).split()[-1], "3000")
+
     def test_detached_stdin_is_empty(self):
         self.detached("cat")
         self.assertEqual(self.beam("wait", "box").returncode, 0)
