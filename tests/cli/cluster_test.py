@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 
 import cli
 
@@ -262,14 +263,20 @@ class Migrate(Lab):
     def test_no_byte_is_lost(self):
         """A stream in full flow, both ways."""
         lines = "".join(f"{i:060d}\n" for i in range(60000))
-        with open(os.path.join(self.work, "in"), "w", encoding="ascii") as file:
-            file.write(lines)
-        with open(os.path.join(self.work, "in"), encoding="ascii") as source:
-            run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", "sleep 0.2; cat; sleep 0.2; exit 3", stdin=source)
-        self.wait_for(lambda: "job" in self.here(1), "job runs")
+        run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", "cat; exit 3", stdin=subprocess.PIPE)
+
+        def write():
+            run.stdin.write(lines)
+            run.stdin.close()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        # All that is on the way is full from here on: nobody reads before it has moved.
+        first = run.stdout.readline()
         self.ok_at(1, "migrate", "job", "ws2")
-        out, err = run.communicate(timeout=cli.DEADLINE)
-        self.assertEqual((run.returncode, err, out == lines), (3, "", True))
+        rest = run.stdout.read()
+        writer.join()
+        self.assertEqual((run.wait(cli.DEADLINE), run.stderr.read(), first + rest == lines), (3, "", True))
 
     def test_a_reader_that_goes_away(self):
         run = self.popen_at(1, "run", "--name", "job", "--", "sh", "-c", "echo up; read a; yes")
@@ -366,9 +373,14 @@ class Migrate(Lab):
 
     def test_one_that_ends_meanwhile(self):
         for _ in range(8):
-            run = self.popen_at(1, "run", "--name", "job", "--rm", "--", "sh", "-c", "sleep 0.05; echo done; exit 4")
-            self.at(1, "migrate", "job", "ws2")
+            run = self.popen_at(1, "run", "--name", "job", "--rm", "--", "sh", "-c", "echo up; read a; echo done; exit 4",
+                                stdin=subprocess.PIPE)
+            self.assertEqual(run.stdout.readline(), "up\n")
+            move = self.popen_at(1, "migrate", "job", "ws2")
+            run.stdin.write("end\n")
+            run.stdin.flush()
             self.assertEqual((run.wait(cli.DEADLINE), run.stdout.read()), (4, "done\n"))
+            self.assertIn(move.wait(cli.DEADLINE), (0, 1, 4))
 
 
 class Faults(Lab):

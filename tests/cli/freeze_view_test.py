@@ -118,7 +118,7 @@ class FreezeView(cli.Case):
         self.ok("freeze", "box", "-o", self.image)
         shown = json.loads(self.ok("show", "--json", self.image))
         layer = shown["sandbox"]["layer"]["entries"]
-        made = [entry for entry in layer if entry["path"].endswith("/work/made")]
+        made = [entry for entry in layer if entry["path"].endswith(os.path.join(os.path.basename(self.work), "made"))]
         self.assertEqual([entry["size"] for entry in made], [5])
         self.assertEqual(shown["sandbox"]["mounts"]["writable"], ["shared"])
 

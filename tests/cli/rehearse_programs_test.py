@@ -14,8 +14,13 @@ if __name__ == "__main__":
         print(pool.map(work, range(30)))
 """
 REDIS = """
-redis-server --port PORT --save '' --daemonize yes --dir . --logfile redis.log >/dev/null
-until redis-cli -p PORT ping >/dev/null 2>&1; do sleep 0.05; done
+mkfifo log
+redis-server --port PORT --save '' --dir . --logfile '' >log &
+exec 3<log
+while read -r line <&3; do
+  case $line in *'Ready to accept connections'*) break ;; esac
+done
+cat <&3 >/dev/null &
 for i in 1 2 3 4 5 6 7 8 9 10; do
   redis-cli -p PORT incr x
   redis-benchmark -p PORT -q -n 2000 -c 5 -t set,get,incr,lpush >/dev/null || exit 1
@@ -23,7 +28,8 @@ done
 redis-cli -p PORT get counter:__rand_int__
 redis-cli -p PORT llen mylist
 redis-cli -p PORT shutdown nosave
-rm redis.log
+wait
+rm log
 """
 
 
