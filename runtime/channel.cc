@@ -9,26 +9,6 @@
 #include <cstring>
 
 namespace beam::runtime {
-namespace {
-
-Result<> wait_for(int fd, short events, int patience_ms) {
-  struct pollfd entry = {fd, events, 0};
-  while (true) {
-    const int ready = ::poll(&entry, 1, patience_ms);
-    if (ready > 0) {
-      return success();
-    }
-    if (ready == 0) {
-      return Error(ETIMEDOUT, "wait for the supervisor");
-    }
-    if (errno != EINTR) {
-      return Error::from_errno("poll the supervisor's socket");
-    }
-  }
-}
-
-}  // namespace
-
 Result<std::pair<UniqueFd, UniqueFd>> make_socket_pair() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -124,7 +104,7 @@ Result<> Channel::flush() {
 
 Result<> Channel::flush_all() {
   while (queued() > 0) {
-    BEAM_TRY(wait_for(socket_.get(), POLLOUT, patience_ms_));
+    BEAM_TRY(wait_for(socket_.get(), POLLOUT, patience_ms_, "the supervisor"));
     BEAM_TRY(flush());
   }
   return success();
@@ -195,7 +175,7 @@ Result<Frame> Channel::receive() {
     if (frame.has_value()) {
       return std::move(*frame);
     }
-    BEAM_TRY(wait_for(socket_.get(), POLLIN, patience_ms_));
+    BEAM_TRY(wait_for(socket_.get(), POLLIN, patience_ms_, "the supervisor"));
     BEAM_TRY_ASSIGN(const bool more, fill());
     if (!more) {
       return Error(EPIPE, "the supervisor ended the connection");

@@ -81,20 +81,6 @@ Result<UniqueFd> listen_at(const Workstation& own) {
   return socket;
 }
 
-Load own_load() {
-  Load load;
-  std::array<double, 1> average{};
-  if (::getloadavg(average.data(), 1) == 1) {
-    load.load = average[0];
-  }
-  if (const auto store = RecordStore::open(); store.ok()) {
-    for (const SandboxRecord& record : store->all()) {
-      load.sandboxes += store->running(record) ? 1 : 0;
-    }
-  }
-  return load;
-}
-
 // Where the sandbox's supervisor was killed before it decided, it can't run here any more.
 Result<Decision> decision(const std::string& home, const DecisionRequest& request) {
   if (!valid_move(request.move) || !valid_name(request.name)) {
@@ -144,7 +130,9 @@ void serve(const Cluster& cluster, const std::string& home, UniqueFd socket) {
       }
       return;
     case MessageType::kLoadRequest:
-      answer(Result<Load>(own_load()));
+      if (const auto store = RecordStore::open(); store.ok()) {
+        answer(Result<Load>(load_here(*store)));
+      }
       return;
     case MessageType::kListRequest: {
       const auto request = frame->as<ListRequest>();
@@ -252,13 +240,11 @@ class Daemon {
 }  // namespace
 
 Result<> run_daemon(const std::string& home) {
-  BEAM_TRY(make_private_directory(home));
   auto cluster = Cluster::open(home);
   if (!cluster.ok()) {
-    return cluster.error().code() == ENOENT
-               ? Error(0, home + ": belongs to no cluster")
-                     .remedy("make one with: beam cluster init, or a lab with: beam lab up")
-               : cluster.error();
+    return cluster.error().code() == ENOENT ? Error(0, home + ": belongs to no cluster")
+                                                  .remedy("make a lab, whose workstations have daemons: beam lab up")
+                                            : cluster.error();
   }
   const Workstation* own = cluster->find(cluster->self);
   if (own == nullptr) {

@@ -7,6 +7,7 @@
 
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
+#include <filesystem>
 
 #include "base/log.h"
 #include "runtime/cluster.h"
@@ -89,7 +90,8 @@ std::optional<int> run_elsewhere(const std::string& home, const std::string& nam
   asio::io_context io;
   int status = kExitFailed;
   std::shared_ptr<Relay> relay;
-  const auto sent = link->send(RunVerb{words, 7});
+  std::error_code unknown;
+  const auto sent = link->send(RunVerb{words, std::filesystem::current_path(unknown).string()});
   if (!sent.ok()) {
     return fail(kExitFailed, sent.error().message());
   }
@@ -138,6 +140,9 @@ void run_verb(const std::string& home, Link link, const RunVerb& request) {
   asio::signal_set signals(io, SIGCHLD);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
+  if (std::error_code unknown; std::filesystem::is_directory(request.directory, unknown)) {
+    ::posix_spawn_file_actions_addchdir_np(&actions, request.directory.c_str());
+  }
   for (int fd = 0; fd < 3; ++fd) {
     ::posix_spawn_file_actions_adddup2(&actions, inside[static_cast<std::size_t>(fd)].get(), fd);
   }

@@ -1,5 +1,8 @@
 #include "runtime/frame.h"
 
+#include <poll.h>
+
+#include <cerrno>
 #include <cstring>
 
 namespace beam::runtime {
@@ -16,6 +19,22 @@ struct Header {
 };
 
 }  // namespace
+
+Result<> wait_for(int fd, short events, int patience_ms, const std::string& whom) {
+  struct pollfd entry = {fd, events, 0};
+  for (;;) {
+    const int ready = ::poll(&entry, 1, patience_ms);
+    if (ready > 0) {
+      return success();
+    }
+    if (ready == 0) {
+      return Error(ETIMEDOUT, "wait for " + whom);
+    }
+    if (errno != EINTR) {
+      return Error::from_errno("poll the connection to " + whom);
+    }
+  }
+}
 
 Result<> append_frame(std::string& out, MessageType type, std::string_view payload, std::size_t fds) {
   if (payload.size() > kLargestPayload) {

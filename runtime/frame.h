@@ -38,6 +38,9 @@ struct ReceivedFrame {
   std::size_t bytes = 0;  // that it took of the input
 };
 
+// Until poll(2) tells of `events`; -1: for as long as it takes. ETIMEDOUT when patience has run out.
+Result<> wait_for(int fd, short events, int patience_ms, const std::string& whom);
+
 // Appends a frame to `out`. E2BIG when the payload is too large.
 Result<> append_frame(std::string& out, MessageType type, std::string_view payload, std::size_t fds);
 // The frame at the start of `in`; nothing when it isn't whole yet. EPROTO for what is no frame of this protocol

@@ -97,8 +97,7 @@ TEST_F(ImageDelta, StopsAtAnError) {
   const auto base = ImageBase::open(directory_, "was/");
   ASSERT_TRUE(base.ok());
   const auto split = base->split(
-      random_bytes(2 * ImageBase::kPage, 2),
-      [](const std::string&, std::uint64_t, std::uint64_t) { return success(); },
+      random_bytes(2 * ImageBase::kPage, 2), [](const std::string&, std::uint64_t, std::uint64_t) { return success(); },
       [](std::string_view) { return Result<>(Error(EPIPE, "gone")); });
   EXPECT_FALSE(split.ok());
 }

@@ -31,22 +31,6 @@ struct Addresses {
   }
 };
 
-Result<> wait_for(int fd, short events, int patience_ms, const std::string& whom) {
-  struct pollfd entry = {fd, events, 0};
-  for (;;) {
-    const int ready = ::poll(&entry, 1, patience_ms);
-    if (ready > 0) {
-      return success();
-    }
-    if (ready == 0) {
-      return Error(ETIMEDOUT, "wait for " + whom);
-    }
-    if (errno != EINTR) {
-      return Error::from_errno("poll the connection to " + whom);
-    }
-  }
-}
-
 Result<UniqueFd> open_connection(const Workstation& peer, int patience_ms) {
   const auto colon = peer.address.rfind(':');
   const std::string host = peer.address.substr(0, colon);

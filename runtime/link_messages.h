@@ -62,18 +62,12 @@ struct FileCopy {
   }
 };
 
-template <MessageType Type>
-struct Word {
-  static constexpr MessageType kType = Type;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
-using ImageEnd = Word<MessageType::kImageEnd>;
-using Ready = Word<MessageType::kReady>;
-using Commit = Word<MessageType::kCommit>;
-using Drop = Word<MessageType::kDrop>;
-using Moved = Word<MessageType::kMoved>;
-using LoadRequest = Word<MessageType::kLoadRequest>;
+using ImageEnd = EmptyMessage<MessageType::kImageEnd>;
+using Ready = EmptyMessage<MessageType::kReady>;
+using Commit = EmptyMessage<MessageType::kCommit>;
+using Drop = EmptyMessage<MessageType::kDrop>;
+using Moved = EmptyMessage<MessageType::kMoved>;
+using LoadRequest = EmptyMessage<MessageType::kLoadRequest>;
 
 // What has become of a move, asked by the workstation that holds the thawed sandbox.
 struct DecisionRequest {
@@ -130,10 +124,10 @@ struct List {
 struct RunVerb {
   static constexpr MessageType kType = MessageType::kRunVerb;
   std::vector<std::string> words;
-  std::uint8_t streams = 0;  // bit n: descriptor n passes; the others are closed
+  std::string directory;  // that relative paths among the words start from, if it is there as well
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(words, streams);
+    archive(words, directory);
   }
 };
 

@@ -62,6 +62,14 @@ enum class MessageType : std::uint16_t {
   kStreamTaken,
 };
 
+// A message that its type says all of.
+template <MessageType Type>
+struct EmptyMessage {
+  static constexpr MessageType kType = Type;
+  template <typename Archive>
+  void serialize(Archive&) {}
+};
+
 struct WindowSize {
   std::uint16_t rows = 0;
   std::uint16_t columns = 0;
@@ -115,18 +123,10 @@ struct AttachRequest {
 };
 
 // Answered by Status.
-struct QueryRequest {
-  static constexpr MessageType kType = MessageType::kQuery;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using QueryRequest = EmptyMessage<MessageType::kQuery>;
 
 // Answered by Ended, at the end of the sandbox.
-struct WaitRequest {
-  static constexpr MessageType kType = MessageType::kWait;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using WaitRequest = EmptyMessage<MessageType::kWait>;
 
 // A signal from `beam kill`: answered by Done or Failed.
 struct KillRequest {
@@ -140,11 +140,7 @@ struct KillRequest {
 };
 
 // The end of the whole sandbox, as `rm -f` wants it: answered by Ended.
-struct StopRequest {
-  static constexpr MessageType kType = MessageType::kStop;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using StopRequest = EmptyMessage<MessageType::kStop>;
 
 // Answered by Frozen, Obstacles or Failed.
 struct FreezeRequest {
@@ -160,11 +156,7 @@ struct FreezeRequest {
 };
 
 // Answered by Obstacles or Failed.
-struct CheckRequest {
-  static constexpr MessageType kType = MessageType::kCheck;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using CheckRequest = EmptyMessage<MessageType::kCheck>;
 
 // To another workstation of the cluster; answered by Done, Obstacles or Failed.
 struct MigrateRequest {
@@ -178,11 +170,7 @@ struct MigrateRequest {
 };
 
 // A sandbox that was thawed held may run: answered as a launch is.
-struct Go {
-  static constexpr MessageType kType = MessageType::kGo;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using Go = EmptyMessage<MessageType::kGo>;
 
 struct Input {
   static constexpr MessageType kType = MessageType::kInput;
@@ -194,11 +182,7 @@ struct Input {
 };
 
 // The client's stdin has ended: the terminal's end-of-file character follows what was sent.
-struct InputEnd {
-  static constexpr MessageType kType = MessageType::kInputEnd;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using InputEnd = EmptyMessage<MessageType::kInputEnd>;
 
 struct Resize {
   static constexpr MessageType kType = MessageType::kResize;
@@ -344,11 +328,7 @@ struct Held {
   }
 };
 
-struct Done {
-  static constexpr MessageType kType = MessageType::kDone;
-  template <typename Archive>
-  void serialize(Archive&) {}
-};
+using Done = EmptyMessage<MessageType::kDone>;
 
 // What was asked for can't be done. `exit_status` is what a run or exec ends with.
 struct Failed {

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -59,6 +61,7 @@ class MoveIn {
   Decision::Verdict await_verdict();
   Decision::Verdict ask_for_verdict() const;
   Result<> go();
+  void end_held();
   void keep_image(const std::string& reason);
   void follow();
   void follow_into_logs();
@@ -267,8 +270,25 @@ Result<> MoveIn::prepare() {
   return success();
 }
 
+// Returns once its supervisor, which this process has started, is gone, and the name free again.
+void MoveIn::end_held() {
+  if (!channel_) {
+    return;
+  }
+  ::shutdown(channel_->fd(), SHUT_WR);
+  while (channel_->receive().ok()) {
+    // What it says of its end.
+  }
+  channel_.reset();
+  while (::waitpid(-1, nullptr, 0) > 0) {
+  }
+  if (const auto left = store_.load(offer_.name); left.ok() && left->id == offer_.id && !store_.running(*left)) {
+    (void)store_.remove(offer_.name).ok();  // of one that was killed
+  }
+}
+
 void MoveIn::fail(const Error& error) {
-  channel_.reset();  // a held sandbox ends with it
+  end_held();
   std::error_code ignored;
   if (valid_move(offer_.move)) {
     std::filesystem::remove_all(directory_, ignored);
@@ -329,7 +349,7 @@ Result<> MoveIn::go() {
 
 // The sandbox runs nowhere, but all of it is here.
 void MoveIn::keep_image(const std::string& reason) {
-  channel_.reset();
+  end_held();
   const std::string directory = home_ + "/images";
   const std::string kept = directory + "/" + offer_.name + "-" + offer_.move.substr(0, 8);
   const auto made = make_private_directory(directory);
@@ -338,10 +358,7 @@ void MoveIn::keep_image(const std::string& reason) {
     return;
   }
   BEAM_LOG_ERROR(kRuntime, "{}: {}; its image is {}; to go on with it: beam thaw {}", offer_.name, reason, kept, kept);
-  // `beam ps -a` shows it. Its supervisor takes its own record away when it ends.
-  for (int i = 0; i < 200 && store_.load(offer_.name).ok(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
+  // `beam ps -a` shows it.
   record_.created_ms = now_ms();
   record_.workstation = cluster_.self;
   if (store_.add(record_).ok()) {

@@ -1,5 +1,7 @@
 #include "runtime/sandbox_list.h"
 
+#include <cstdlib>
+
 #include "runtime/client.h"
 #include "runtime/decision.h"
 #include "runtime/launch.h"
@@ -72,6 +74,17 @@ Json list_sandboxes(const RecordStore& store, bool all) {
                         {"command", quote_command(record.command)}});
   }
   return document;
+}
+
+Load load_here(const RecordStore& store) {
+  Load load;
+  if (::getloadavg(&load.load, 1) != 1) {
+    load.load = 0;
+  }
+  for (const SandboxRecord& record : store.all()) {
+    load.sandboxes += store.running(record) ? 1U : 0U;
+  }
+  return load;
 }
 
 }  // namespace beam::runtime

@@ -1,6 +1,6 @@
 // beam attach: the terminal of a sandbox that has one.
-#include "runtime/client.h"
 #include "runtime/foreground.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -13,26 +13,19 @@ int verb_attach(const std::vector<std::string>& arguments) {
   if (const auto done = line.parse(arguments)) {
     return *done;
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitFailed, store.error().message());
-  }
-  const auto record = find_sandbox(*store, name);
-  if (!record.ok()) {
-    return fail_lookup(name, record.error());
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(name, channel.error());
+  int failure = kExitDone;
+  auto sandbox = reach(name, failure);
+  if (!sandbox) {
+    return failure;
   }
   const SignalBlock signals;
   auto terminal = Terminal::find();
   const StreamSetup streams = plan_streams(terminal, true);
-  const auto sent = channel->send(AttachRequest{streams.window});
+  const auto sent = sandbox->channel.send(AttachRequest{streams.window});
   if (!sent.ok()) {
     return fail(kExitFailed, name + ": " + sent.error().message());
   }
-  Foreground foreground(std::move(channel).value(), std::move(terminal), streams, signals);
+  Foreground foreground(std::move(sandbox->channel), std::move(terminal), streams, signals);
   // The status of what ran is for `run` and `wait` to tell; that this verb did its work is another matter.
   const int status = foreground.run();
   return foreground.failed() ? kExitFailed : foreground.frozen() ? status : kExitDone;

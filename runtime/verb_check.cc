@@ -2,6 +2,7 @@
 #include "runtime/client.h"
 #include "runtime/json.h"
 #include "runtime/obstacles.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -16,19 +17,12 @@ int verb_check(const std::vector<std::string>& arguments) {
   if (const auto done = line.parse(arguments)) {
     return *done;
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitFailed, store.error().message());
+  int failure = kExitDone;
+  auto sandbox = reach(name, failure);
+  if (!sandbox) {
+    return failure;
   }
-  const auto record = find_sandbox(*store, name);
-  if (!record.ok()) {
-    return fail_lookup(name, record.error());
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(name, channel.error());
-  }
-  const auto found = ask<Obstacles>(*channel, CheckRequest{});
+  const auto found = ask<Obstacles>(sandbox->channel, CheckRequest{});
   if (!found.ok()) {
     return fail(kExitFailed, found.error().message());
   }
@@ -41,10 +35,10 @@ int verb_check(const std::vector<std::string>& arguments) {
     }
     text = dump(Json{{"freezable", freezable}, {"obstacles", std::move(list)}}, 2);
   } else if (freezable) {
-    text = record->name + ": can be frozen";
+    text = sandbox->record.name + ": can be frozen";
   } else {
     for (const auto& obstacle : found->entries) {
-      text += (text.empty() ? "" : "\n") + describe(record->name, obstacle);
+      text += (text.empty() ? "" : "\n") + describe(sandbox->record.name, obstacle);
     }
   }
   const int printed = print_document(text);

@@ -1,9 +1,9 @@
 // beam exec: another process in a running sandbox.
 #include <sys/stat.h>
 
-#include "runtime/client.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -43,17 +43,10 @@ int verb_exec(const std::vector<std::string>& arguments) {
   if (line.command().empty()) {
     return line.wrong_usage("no command given");
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitBeamFailed, store.error().message());
-  }
-  const auto record = find_sandbox(*store, options.name);
-  if (!record.ok()) {
-    return fail_lookup(options.name, record.error(), kExitBeamFailed, kExitBeamFailed);
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(options.name, channel.error(), kExitBeamFailed);
+  int failure = kExitDone;
+  auto sandbox = reach(options.name, failure, kExitBeamFailed, kExitBeamFailed);
+  if (!sandbox) {
+    return failure;
   }
   const SignalBlock signals;
   auto terminal = Terminal::find();
@@ -81,11 +74,11 @@ int verb_exec(const std::vector<std::string>& arguments) {
       fds.push_back(fd);
     }
   }
-  const auto sent = channel->send(request, fds);
+  const auto sent = sandbox->channel.send(request, fds);
   if (!sent.ok()) {
     return fail(kExitBeamFailed, options.name + ": " + sent.error().message());
   }
-  Foreground foreground(std::move(channel).value(), std::move(terminal), request.streams, signals);
+  Foreground foreground(std::move(sandbox->channel), std::move(terminal), request.streams, signals);
   return foreground.run();
 }
 

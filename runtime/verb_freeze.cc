@@ -5,9 +5,9 @@
 #include <array>
 #include <filesystem>
 
-#include "runtime/client.h"
 #include "runtime/file_io.h"
 #include "runtime/paths.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -60,41 +60,35 @@ int verb_freeze(const std::vector<std::string>& arguments) {
   if (options.compress != "none" && options.compress != "zstd") {
     return line.wrong_usage("--compress: '" + options.compress + "' is no method; use zstd or none");
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitFailed, store.error().message());
+  int failure = kExitDone;
+  auto sandbox = reach(options.name, failure);
+  if (!sandbox) {
+    return failure;
   }
-  const auto record = find_sandbox(*store, options.name);
-  if (!record.ok()) {
-    return fail_lookup(options.name, record.error());
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(options.name, channel.error());
-  }
-  auto image = options.image.empty() ? default_image(*store, record->name) : absolute_path(options.image);
+  auto image =
+      options.image.empty() ? default_image(sandbox->store, sandbox->record.name) : absolute_path(options.image);
   if (!image.ok()) {
     return fail(kExitFailed, image.error().message());
   }
-  auto sent =
-      channel->send(FreezeRequest{*image, options.keep_running, options.compress == "zstd", options.self_contained});
+  auto sent = sandbox->channel.send(
+      FreezeRequest{*image, options.keep_running, options.compress == "zstd", options.self_contained});
   if (sent.ok()) {
-    sent = channel->flush_all();
+    sent = sandbox->channel.flush_all();
   }
-  const auto frame = sent.ok() ? channel->receive() : Result<Frame>(sent.error());
+  const auto frame = sent.ok() ? sandbox->channel.receive() : Result<Frame>(sent.error());
   if (!frame.ok()) {
-    return fail(kExitFailed, record->name + ": " + frame.error().message());
+    return fail(kExitFailed, sandbox->record.name + ": " + frame.error().message());
   }
   if (frame->type == MessageType::kObstacles) {
     const auto obstacles = frame->as<Obstacles>();
-    return obstacles.ok() ? refuse(record->name, *obstacles) : fail(kExitFailed, obstacles.error().message());
+    return obstacles.ok() ? refuse(sandbox->record.name, *obstacles) : fail(kExitFailed, obstacles.error().message());
   }
   if (frame->type == MessageType::kFailed) {
     const auto failure = frame->as<Failed>();
     return fail(kExitFailed, failure.ok() ? failure->message : failure.error().message());
   }
   if (const auto frozen = frame->as<Frozen>(); !frozen.ok()) {
-    return fail(kExitFailed, record->name + ": " + frozen.error().message());
+    return fail(kExitFailed, sandbox->record.name + ": " + frozen.error().message());
   }
   return print_document(*image);
 }

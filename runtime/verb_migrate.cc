@@ -1,5 +1,5 @@
 // beam migrate: a running sandbox to another workstation.
-#include "runtime/client.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -15,34 +15,27 @@ int verb_migrate(const std::vector<std::string>& arguments) {
   if (const auto done = line.parse(arguments)) {
     return *done;
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitFailed, store.error().message());
+  int failure = kExitDone;
+  auto sandbox = reach(name, failure);
+  if (!sandbox) {
+    return failure;
   }
-  const auto record = find_sandbox(*store, name);
-  if (!record.ok()) {
-    return fail_lookup(name, record.error());
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(name, channel.error());
-  }
-  auto sent = channel->send(request);
+  auto sent = sandbox->channel.send(request);
   if (sent.ok()) {
-    sent = channel->flush_all();
+    sent = sandbox->channel.flush_all();
   }
-  const auto frame = sent.ok() ? channel->receive() : Result<Frame>(sent.error());
+  const auto frame = sent.ok() ? sandbox->channel.receive() : Result<Frame>(sent.error());
   if (!frame.ok()) {
-    return fail(kExitFailed, record->name + ": " + frame.error().message());
+    return fail(kExitFailed, sandbox->record.name + ": " + frame.error().message());
   }
   if (const auto obstacles = frame->as<Obstacles>(); obstacles.ok()) {
-    return refuse(record->name, *obstacles);
+    return refuse(sandbox->record.name, *obstacles);
   }
   if (const auto failure = frame->as<Failed>(); failure.ok()) {
     return fail(failure->exit_status == kExitNoSuch ? kExitNoSuch : kExitFailed, failure->message);
   }
   const auto moved = frame->as<Done>();
-  return moved.ok() ? kExitDone : fail(kExitFailed, record->name + ": " + moved.error().message());
+  return moved.ok() ? kExitDone : fail(kExitFailed, sandbox->record.name + ": " + moved.error().message());
 }
 
 }  // namespace beam::runtime

@@ -5,6 +5,7 @@
 #include "runtime/client.h"
 #include "runtime/json.h"
 #include "runtime/process_view.h"
+#include "runtime/reach.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -88,20 +89,13 @@ int verb_tree(const std::vector<std::string>& arguments) {
   if (const auto done = line.parse(arguments)) {
     return *done;
   }
-  const auto store = RecordStore::open();
-  if (!store.ok()) {
-    return fail(kExitFailed, store.error().message());
+  int failure = kExitDone;
+  auto sandbox = reach(name, failure);
+  if (!sandbox) {
+    return failure;
   }
-  const auto record = find_sandbox(*store, name);
-  if (!record.ok()) {
-    return fail_lookup(name, record.error());
-  }
-  auto channel = connect(*store, *record);
-  if (!channel.ok()) {
-    return fail_connect(name, channel.error());
-  }
-  channel->set_patience(kPatienceMs);
-  const auto status = ask<Status>(*channel, QueryRequest{});
+  sandbox->channel.set_patience(kPatienceMs);
+  const auto status = ask<Status>(sandbox->channel, QueryRequest{});
   if (!status.ok()) {
     return fail(kExitFailed, name + ": " + status.error().message());
   }

@@ -8,6 +8,7 @@
 #include "runtime/link.h"
 #include "runtime/link_messages.h"
 #include "runtime/paths.h"
+#include "runtime/sandbox_list.h"
 #include "runtime/verb.h"
 
 namespace beam::runtime {
@@ -17,17 +18,12 @@ constexpr int kPatience = 2'000;
 
 // Without a cluster there is this workstation alone.
 Json alone(const RecordStore& store) {
-  std::array<double, 1> load{};
-  ::getloadavg(load.data(), 1);
-  std::size_t running = 0;
-  for (const SandboxRecord& record : store.all()) {
-    running += store.running(record) ? 1U : 0U;
-  }
+  const Load load = load_here(store);
   return Json::array({Json{{"name", workstation_name()},
                            {"address", nullptr},
                            {"state", "alone"},
-                           {"load", load[0]},
-                           {"sandboxes", running}}});
+                           {"load", load.load},
+                           {"sandboxes", load.sandboxes}}});
 }
 
 Json list(const Cluster& cluster) {

@@ -149,6 +149,11 @@ class Workstations(Lab):
         self.assertEqual(self.beam("lab", "exec", "ws1", "--", "sh", "-c", "exit 9").returncode, 9)
         self.assertEqual(self.ok("lab", "exec", "ws2", "--", "sh", "-c", "echo $BEAM_WORKSTATION"), "ws2\n")
 
+    def test_a_daemon_without_a_cluster(self):
+        done = subprocess.run([os.path.join(os.path.dirname(cli.BEAM), "beamd")], env=self.env, capture_output=True, text=True,
+                              timeout=cli.DEADLINE, check=False)
+        self.assert_fault(done, 1, "belongs to no cluster", "beam lab up")
+
     def test_a_daemon_that_is_gone(self):
         self.start_counting()
         with open(os.path.join(self.home_of(2), "beamd.lock"), encoding="utf-8") as file:
@@ -241,6 +246,8 @@ class Migrate(Lab):
         self.assertEqual(self.ok_at(1, "exec", "job", "--", "sh", "-c", "cat; exit 0", input="in and out"), "in and out")
         self.assertEqual(self.at(1, "exec", "job", "--", "sh", "-c", "exit 5").returncode, 5)
         self.assertEqual(json.loads(self.ok_at(1, "check", "job", "--json"))["freezable"], True)
+        self.ok_at(1, "freeze", "--keep-running", "job", "-o", "beside")  # a path is meant as here
+        self.ok("verify", os.path.join(self.work, "beside"))
         wait = self.popen_at(3, "wait", "job")
         self.ok_at(1, "kill", "-s", "USR1", "job")
         self.assertEqual(wait.wait(cli.DEADLINE), 128 + signal.SIGUSR1)
@@ -412,6 +419,13 @@ class Faults(Lab):
                 self.assertEqual(self.at(1, "migrate", "job", "ws2").returncode, 1)
                 self.counts_on(1)
                 self.assertEqual(self.here(2), {})
+                # Nothing of the first attempt is in the way of another, which meets the same fault.
+                again = self.at(1, "migrate", "job", "ws2")
+                self.assertEqual(again.returncode, 1)
+                if "kill" not in fault:  # then who is killed can't wait for what it has started
+                    self.assertNotIn("in use", again.stderr)
+                self.wait_for(lambda: not os.listdir(os.path.join(self.home_of(2), "sandboxes")), "nothing is left at ws2")
+                self.counts_on(1)
                 self.ok("lab", "down")
 
     def test_a_supervisor_killed_once_the_other_side_is_ready(self):
