@@ -93,6 +93,22 @@ class Case(unittest.TestCase):
             self.assertIn(part, result.stderr)
         self.assertEqual(result.stdout, stdout)
 
+    def wait_for_log(self, text, name="box"):
+        """Until the log of a sandbox has it."""
+        logs = self.popen("logs", "-f", name)
+        seen = ""
+        while text not in seen:
+            line = logs.stdout.readline()
+            self.assertNotEqual(line, "", f"no {text!r} in the log of {name}: {seen}")
+            seen += line
+
+    def wait_until(self, condition, what):
+        """For what nobody tells of: asks again until it holds."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            if time.monotonic() > end:
+                self.fail(what)
+
     def record(self, name):
         with open(os.path.join(self.home, "sandboxes", name, "sandbox.json"), encoding="utf-8") as file:
             return json.load(file)

@@ -95,26 +95,19 @@ class Lab(cli.Case):
         return {row["name"]: row["state"] for row in json.loads(self.ok_at(number, "ps", "-a", "--json"))
                 if row["workstation"] == name}
 
-    def wait_for(self, condition, what):
-        for _ in range(600):
-            if condition():
-                return
-            subprocess.run(["sleep", "0.05"], check=True)
-        self.fail(what)
-
     def log(self, number, name="job"):
         return self.ok_at(number, "logs", name).splitlines()
 
     def counts_on(self, number, name="job"):
         """It runs there, has lost nothing and done nothing twice."""
         before = len(self.log(number, name))
-        self.wait_for(lambda: len(self.log(number, name)) > before + 3, f"{name} goes on at ws{number}")
+        self.wait_until(lambda: len(self.log(number, name)) > before + 3, f"{name} goes on at ws{number}")
         lines = self.log(number, name)
         self.assertEqual(lines, [str(i) for i in range(len(lines))])
 
     def start_counting(self, number=1, env=None, name="job"):
         self.ok_at(number, "run", "-d", "--name", name, "--", "python3", "-c", COUNT, env=dict(self.env, **(env or {})))
-        self.wait_for(lambda: len(self.log(number, name)) > 3, f"{name} counts")
+        self.wait_until(lambda: len(self.log(number, name)) > 3, f"{name} counts")
 
 
 class Workstations(Lab):
@@ -336,11 +329,11 @@ class Migrate(Lab):
         at = 1
         for target in (2, 1, 3):
             before = len(self.log(at))
-            self.wait_for(lambda: len(self.log(at)) > before + 2, "job churns")
+            self.wait_until(lambda: len(self.log(at)) > before + 2, "job churns")
             self.ok_at(at, "migrate", "--pre-copy", "job", f"ws{target}")
             at = target
         before = len(self.log(at))
-        self.wait_for(lambda: len(self.log(at)) > before + 2, "job churns on")
+        self.wait_until(lambda: len(self.log(at)) > before + 2, "job churns on")
         self.assertEqual(set(self.log(at)), {"same"})
         for number in (1, 2, 3):
             for leaf in ("incoming", "outgoing"):
@@ -357,7 +350,7 @@ class Migrate(Lab):
             self.ok_at(at, "migrate", *chance.choice(([], ["--pre-copy"])), "job", f"ws{target}")
             at = target
         before = len(self.log(at))
-        self.wait_for(lambda: len(self.log(at)) > before + 4, "job goes on")
+        self.wait_until(lambda: len(self.log(at)) > before + 4, "job goes on")
         for name in ("tcp", "unix"):
             counts = [int(line.split()[1]) for line in self.log(at) if line.startswith(name)]
             self.assertEqual(counts, list(range(100, 100 * len(counts) + 1, 100)))
@@ -372,7 +365,7 @@ class Migrate(Lab):
         self.counts_on(2)
         self.ok("lab", "exec", "ws3", "--", "beam", "run", "-d", "--name", "odd", "--", "python3", "-c",
                 "import os, time; fd = os.memfd_create('x', 4); print('up', flush=True); time.sleep(1000)")
-        self.wait_for(lambda: self.log(3, "odd") == ["up"], "odd runs")
+        self.wait_until(lambda: self.log(3, "odd") == ["up"], "odd runs")
         refused = self.at(3, "migrate", "odd", "ws1")
         self.assertEqual((refused.returncode, refused.stdout), (3, ""))
         self.assertRegex(refused.stderr, r"\Abeam: odd:\d+: [^\n]+\n\Z")
@@ -406,7 +399,7 @@ class Faults(Lab):
                 moved = self.at(1, "migrate", "job", "ws2")
                 self.assertEqual(moved.returncode, 1, moved.stderr)
                 where = 1 if stays else 2
-                self.wait_for(lambda: self.here(where) == {"job": "running"}, f"runs at ws{where}")
+                self.wait_until(lambda: self.here(where) == {"job": "running"}, f"runs at ws{where}")
                 self.assertEqual(self.here(3 - where), {})
                 self.counts_on(where)
                 self.ok_at(where, "rm", "-f", "job")
@@ -424,7 +417,7 @@ class Faults(Lab):
                 self.assertEqual(again.returncode, 1)
                 if "kill" not in fault:  # then who is killed can't wait for what it has started
                     self.assertNotIn("in use", again.stderr)
-                self.wait_for(lambda: not os.listdir(os.path.join(self.home_of(2), "sandboxes")), "nothing is left at ws2")
+                self.wait_until(lambda: not os.listdir(os.path.join(self.home_of(2), "sandboxes")), "nothing is left at ws2")
                 self.counts_on(1)
                 self.ok("lab", "down")
 
@@ -434,7 +427,7 @@ class Faults(Lab):
                 self.up()
                 self.start_counting(1, {"BEAM_FAULT": fault})
                 self.assertEqual(self.at(1, "migrate", "job", "ws2").returncode, 1)
-                self.wait_for(lambda: self.here(2) == {"job": "running"}, "runs at ws2")
+                self.wait_until(lambda: self.here(2) == {"job": "running"}, "runs at ws2")
                 self.counts_on(2)
                 self.ok("lab", "down")
 
@@ -448,7 +441,7 @@ class Faults(Lab):
         image = waited.stderr.split(" frozen to ")[1].strip()
         self.ok_at(1, "thaw", "-d", image)
         before = len(self.log(1))
-        self.wait_for(lambda: len(self.log(1)) > before + 3, "goes on")
+        self.wait_until(lambda: len(self.log(1)) > before + 3, "goes on")
 
     def test_the_other_side_killed_once_it_was_decided(self):
         self.up(BEAM_FAULT="move.committed")
@@ -456,7 +449,7 @@ class Faults(Lab):
         moved = self.at(1, "migrate", "job", "ws2")
         self.assertEqual(moved.returncode, 1)
         self.assertIn("beam ps -a", moved.stderr)
-        self.wait_for(lambda: self.here(2) == {"job": "frozen"}, "an image is left")
+        self.wait_until(lambda: self.here(2) == {"job": "frozen"}, "an image is left")
         self.assertEqual(self.here(1), {})
         image = self.at(2, "wait", "job").stderr.split(" frozen to ")[1].strip()
         self.ok_at(2, "thaw", "-d", image)
@@ -464,7 +457,7 @@ class Faults(Lab):
 
     def counts_on_from(self, number):
         before = len(self.log(number))
-        self.wait_for(lambda: len(self.log(number)) > before + 3, "goes on")
+        self.wait_until(lambda: len(self.log(number)) > before + 3, "goes on")
 
 
 if __name__ == "__main__":

@@ -101,12 +101,6 @@ class FreezeAndThaw(Frozen):
         self.assertEqual(self.beam("wait", "box").returncode, 9)
         self.assertEqual(self.ok("logs", "box"), "before\nafter\n")
 
-    def wait_for_log(self, text):
-        logs = self.popen("logs", "-f", "box")
-        seen = ""
-        while text not in seen:
-            seen += logs.stdout.readline()
-
     def test_under_another_name_beside_the_first(self):
         self.detached("sleep", "1000")
         image = self.ok("freeze", "--keep-running", "box").strip()

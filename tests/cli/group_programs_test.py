@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import subprocess
 
 import cli
 
@@ -68,13 +67,6 @@ class GroupPrograms(cli.Case):
     def needs(self, package, program):
         self.assertTrue(shutil.which(program, path=self.env["PATH"]), f"{program} is missing: install {package}")
 
-    def wait_for(self, condition, what):
-        for _ in range(300):
-            if condition():
-                return
-            subprocess.run(["sleep", "0.1"], check=True)
-        self.fail(what)
-
     def serve(self, *command):
         """Starts it, and gives its addresses."""
         self.ok("run", "-d", "--name", "server", "--group", "g", "--", *command)
@@ -108,7 +100,7 @@ class GroupPrograms(cli.Case):
         self.needs("redis-server", "redis-server")
         self.needs("redis-tools", "redis-benchmark")
         four, six = self.serve("redis-server", "--bind", "0.0.0.0", "::", "--protected-mode", "no", "--save", "", "--dir", self.work)
-        self.wait_for(lambda: "Ready to accept" in self.ok("logs", "server"), "redis listens")
+        self.wait_for_log("Ready to accept", "server")
         text = self.client("redis-benchmark", "-h", four, "-q", "-n", "3000", "-c", "20", "-P", "4", "-t", "set,get,lpush")
         self.assertEqual(text.count("requests per second"), 3)
         self.assertEqual(self.client("redis-cli", "-h", six, "set", "key", "value"), "OK\n")
@@ -118,7 +110,7 @@ class GroupPrograms(cli.Case):
 
     def test_asyncio(self):
         four, six = self.serve("python3", "-c", ASYNCIO_SERVER)
-        self.wait_for(lambda: "ready" in self.ok("logs", "server"), "the server listens")
+        self.wait_for_log("ready", "server")
         self.assertEqual(self.client("python3", "-c", ASYNCIO_CLIENT, four, six), f"{40 * 20 * 20001}\nTrue\n")
 
 

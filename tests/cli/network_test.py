@@ -38,14 +38,7 @@ def program(text, **values):
 class Network(cli.Case):
     def serve(self, name, port, *options):
         self.ok("run", "-d", "--name", name, *options, "--", *program(SERVER, PORT=port))
-        self.wait_for(lambda: "ready" in self.ok("logs", name), f"{name} listens")
-
-    def wait_for(self, condition, what):
-        for _ in range(300):
-            if condition():
-                return
-            subprocess.run(["sleep", "0.1"], check=True)
-        self.fail(what)
+        self.wait_for_log("ready", name)
 
     def ask(self, name, address, port):
         return self.ok("exec", name, "--", *program(CLIENT, ADDRESS=address, PORT=port)).strip()
@@ -126,14 +119,14 @@ class Network(cli.Case):
                 "print(a.recv(100).decode(), flush=True)\n"
                 "signal.pause()\n")  # the end of the first process would end the sender's, too
         self.ok("run", "-d", "--name", "box", "--", "python3", "-c", text)
-        self.wait_for(lambda: "ready" in self.ok("logs", "box"), "box listens")
+        self.wait_for_log("ready")
         places = list(self.realised("box", "udp", 42043))
         self.assertEqual(len(places), 1)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
             outside.sendto(b"from outside", (places[0], 42043))
         self.ok("exec", "box", "--", "python3", "-c",
                 "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'from inside', ('127.0.0.1', 42043))")
-        self.wait_for(lambda: "from" in self.ok("logs", "box"), "a datagram comes in")
+        self.wait_for_log("from")
         self.assertEqual(self.ok("logs", "box"), "ready\nfrom inside\n")
         self.ok("rm", "-f", "box")
 
@@ -250,7 +243,7 @@ for family, to in ((socket.AF_INET, (four, 7003)), (socket.AF_INET6, (six, 7003)
     print(*c.recvfrom(10)[:1], c.getsockname()[0])
 """
         self.ok("run", "-d", "--name", "server", "--group", "g", "--", "python3", "-c", server)
-        self.wait_for(lambda: "ready" in self.ok("logs", "server"), "the server listens")
+        self.wait_for_log("ready", "server")
         there = self.address("server")
         six = "fd62:6561:6d00::6440:" + there.rsplit(".", 1)[1]
         done = self.beam("run", "--name", "client", "--group", "g", "--", "python3", "-c", client, there, six)
