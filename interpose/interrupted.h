@@ -4,7 +4,7 @@
 // Before that a signal ends the wait with ERESTARTSYS, which becomes EINTR where the handler lacks SA_RESTART: an error
 // that getpid(2) or stat(2) never give. Nothing has happened yet, so such a call is made again first, and the signal
 // comes after it, as it would natively. Were the handler to run first, a hail of signals could keep the call from ever
-// being made.
+// being made. Only signals of job control, which undo each other when they are queued anew, come first.
 #pragma once
 
 #include "interpose/shared.h"

@@ -37,6 +37,10 @@ bool is_group_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
+bool changes_job_state(int signal) {
+  return signal == SIGCONT || is_group_stop_signal(signal);
+}
+
 // Whether the task has a handler for the signal.
 bool catches(HostPid tid, int signal) {
   const auto caught = read_proc_caught_signals(tid);
@@ -461,12 +465,20 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       return;
     }
   }
-  // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
   if (!task.mask_after_call && interrupted_unanswered(shared_, task, tracee)) {
-    task.mask_after_call = tracee.signal_mask();
-    if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
-      resume(task, std::move(tracee), signal);
-      return;
+    user_regs_struct* regs = tracee.regs();
+    if (regs != nullptr && changes_job_state(signal)) {
+      // Queued anew it would undo what has been asked for since, a stop or a continuation (kernel/signal.c,
+      // prepare_signal). As the call has not begun, a handler may as well run before it.
+      regs->rax = static_cast<std::uint64_t>(kRestartNoIntr);
+      tracee.set_regs_changed();
+    } else {
+      // Blocked, the signal is queued anew by the kernel, with all that it says (kernel/signal.c, ptrace_signal).
+      task.mask_after_call = tracee.signal_mask();
+      if (task.mask_after_call && tracee.set_signal_mask(~0ULL)) {
+        resume(task, std::move(tracee), signal);
+        return;
+      }
     }
   }
   note_restart(task, tracee);
