@@ -50,17 +50,25 @@ void set(in6_addr& address, const IpAddress& ip) {
   std::memcpy(address.s6_addr, ip.bytes.data(), ip.bytes.size());
 }
 
-// The source that a program has chosen, or the one that a socket at all addresses uses on its way there.
-std::optional<IpAddress> source_of(const NetworkSpace& network, const InetSocket& socket, const IpAddress& to) {
+// The address that a socket at all of the sandbox's addresses is to be seen to send from, on its way to `to`, which is
+// realised at `place`; nothing when that is the address it is realised at itself.
+std::optional<IpAddress> source_of(const NetworkSpace& network, const InetSocket& socket, const IpAddress& to,
+                                   const HostEndpoint& place) {
   const auto own = socket.own();
-  if (!own) {
+  // The number of a port that has moved means something at the address of such ports alone.
+  if (!own || ns::parse_part(own->ip).part == ns::Part::kMoved) {
     return std::nullopt;
   }
   const auto binding = network.binding_at(socket.protocol, *own);
-  if (own->ip.is_any() || (binding && binding->ip.is_any())) {
-    return network.source_for(to);
+  if (!own->ip.is_any() && (!binding || !binding->ip.is_any())) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  const IpAddress source = network.source_for(to);
+  // Who is connected here is so to the address where this socket is realised, and hears nothing from another.
+  const bool connected = !own->ip.is_any() && source != own->ip &&
+                         !is_served(socket.protocol, place, {source, own->port}) &&
+                         is_served(socket.protocol, place, *own);
+  return connected ? std::nullopt : std::optional(source);
 }
 
 // What the kernel takes the source from (ip(7) IP_PKTINFO), at the front of the rest.
@@ -173,12 +181,12 @@ std::int64_t send_datagram(NetworkSpace& network, bool outside, const InetSocket
     }
   }
   std::vector<std::byte> control = without_packet_info(datagram.control);
-  if (const auto source = source_of(network, socket, to.ip)) {
+  const HostEndpoint place = datagram_place(network, socket, to);
+  if (const auto source = source_of(network, socket, to.ip, place)) {
     const auto front = with_source(socket, *source);
     control.insert(control.begin(), front.begin(), front.end());
   }
-  return send_to(socket, datagram, ns::to_socket_address(datagram_place(network, socket, to), socket.family), control,
-                 flags);
+  return send_to(socket, datagram, ns::to_socket_address(place, socket.family), control, flags);
 }
 
 ns::SocketAddress shown_source(const NetworkSpace& network, const InetSocket& socket, const sockaddr_storage& source,

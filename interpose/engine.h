@@ -7,6 +7,7 @@
 #pragma once
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <array>
@@ -70,7 +71,8 @@ struct SpawnRequest {
   mode_t umask = 022;
   bool is_own = false;     // a program of Beam's, found on the workstation even where the mount view does not show it
   sigset_t signal_mask{};  // blocked signals
-  sigset_t ignored_signals{};  // all others have their default action
+  sigset_t ignored_signals{};        // all others have their default action
+  std::optional<rlimit> open_files;  // RLIMIT_NOFILE, where it is not to be this process's own
 };
 
 struct Spawned {

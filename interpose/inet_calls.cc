@@ -180,9 +180,9 @@ std::optional<HostEndpoint> look_up(NetworkSpace& network, const InetSocket& soc
 // at all addresses.
 std::vector<HostEndpoint> listeners(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
   auto places = network.candidates(socket.protocol, to);
-  std::erase_if(places, [&](const HostEndpoint& at) { return !is_listening(socket.protocol, at); });
+  std::erase_if(places, [&](const HostEndpoint& at) { return !is_served(socket.protocol, at); });
   if (places.empty()) {
-    if (const auto moved = look_up(network, socket, to); moved && is_listening(socket.protocol, *moved)) {
+    if (const auto moved = look_up(network, socket, to); moved && is_served(socket.protocol, *moved)) {
       places.push_back(*moved);
     }
   }

@@ -152,9 +152,11 @@ std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint
                                                                                  : std::nullopt;
 }
 
-bool is_listening(ns::Protocol protocol, const ns::HostEndpoint& place) {
-  const auto found = find_socket(protocol, place, {ns::IpAddress::v4(INADDR_ANY), 0});
-  if (!found || found->idiag_state != TCP_LISTEN || found->idiag_uid != ::getuid()) {
+bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place, const ns::HostEndpoint& from) {
+  const bool stream = protocol == IPPROTO_TCP;
+  // Of UDP the kernel has the two ends the other way round (udp_dump_one, net/ipv4/udp_diag.c).
+  const auto found = stream ? find_socket(protocol, place, from) : find_socket(protocol, from, place);
+  if (!found || (stream && found->idiag_state != TCP_LISTEN) || found->idiag_uid != ::getuid()) {
     return false;
   }
   ns::IpAddress at;

@@ -59,7 +59,10 @@ class ShortTimeout {
 [[nodiscard]] std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own,
                                                  const ns::HostEndpoint& peer);
 
-// Whether a socket of this user listens at that very place: not one of the workstation's at all addresses.
-[[nodiscard]] bool is_listening(ns::Protocol protocol, const ns::HostEndpoint& place);
+// Whether a socket of this user takes what comes for that very place, connections or datagrams: not one of the
+// workstation's at all addresses. `from`: where datagrams are to come from, as a socket that is connected takes none
+// but its peer's.
+[[nodiscard]] bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place,
+                             const ns::HostEndpoint& from = {ns::IpAddress::v4(INADDR_ANY), 0});
 
 }  // namespace beam::interpose

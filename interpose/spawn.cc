@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -130,6 +131,9 @@ struct ChildPlan {
     ::_exit(127);
   };
   ::umask(request.umask);
+  if (request.open_files) {
+    ::setrlimit(RLIMIT_NOFILE, &*request.open_files);
+  }
   for (int signal = 1; signal <= 64; ++signal) {
     struct sigaction action {};
     action.sa_handler = ::sigismember(&request.ignored_signals, signal) == 1 ? SIG_IGN : SIG_DFL;

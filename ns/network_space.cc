@@ -255,6 +255,10 @@ NetworkSpace::End NetworkSpace::end_at(Protocol protocol, const HostEndpoint& ho
   if (const auto low = parse_low_port(host.port)) {
     end.part = low->part;
     end.port = low->port;
+  } else if (const auto outsider = outsider_at(protocol, host)) {
+    end.part = outsider->ip.is_v4() ? Part::kGroup4 : Part::kGroup6;
+    end.port = outsider->port;
+    end.ip = outsider->ip;
   } else if (const auto binding = binding_at(protocol, host); binding && end.ours) {
     end.part = part_of(*binding);
     end.port = binding->port;
@@ -329,6 +333,22 @@ void NetworkSpace::expect(const HostEndpoint& from, const HostEndpoint& to) {
 bool NetworkSpace::was_expected(const HostEndpoint& from, const HostEndpoint& to) {
   const std::unique_lock lock(mutex_);
   return expected_.erase({from, to}) != 0;
+}
+
+void NetworkSpace::set_outsider(Protocol protocol, const HostEndpoint& at, const VirtualEndpoint& outsider) {
+  const std::unique_lock lock(mutex_);
+  outsiders_[{protocol, at}] = outsider;
+}
+
+void NetworkSpace::forget_outsider(Protocol protocol, const HostEndpoint& at) {
+  const std::unique_lock lock(mutex_);
+  outsiders_.erase({protocol, at});
+}
+
+std::optional<VirtualEndpoint> NetworkSpace::outsider_at(Protocol protocol, const HostEndpoint& host) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = outsiders_.find({protocol, host});
+  return found == outsiders_.end() ? std::nullopt : std::optional(found->second);
 }
 
 IpAddress NetworkSpace::carried_over(const IpAddress& host) const {

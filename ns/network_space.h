@@ -132,6 +132,11 @@ class NetworkSpace {
   void expect(const HostEndpoint& from, const HostEndpoint& to);
   [[nodiscard]] bool was_expected(const HostEndpoint& from, const HostEndpoint& to);
 
+  // An end of a connection that the supervisor has made on behalf of somebody outside, whom the sandbox is shown in its
+  // place. It lies at moved_place().
+  void set_outsider(Protocol protocol, const HostEndpoint& at, const VirtualEndpoint& outsider);
+  void forget_outsider(Protocol protocol, const HostEndpoint& at);
+
   // --- freezing ---
 
   // The sandbox had another index, in the image that it is thawed from.
@@ -153,6 +158,7 @@ class NetworkSpace {
     std::uint16_t port = 0;
     std::optional<IpAddress> ip;  // of a moved one
   };
+  [[nodiscard]] std::optional<VirtualEndpoint> outsider_at(Protocol protocol, const HostEndpoint& host) const;
   [[nodiscard]] End end_at(Protocol protocol, const HostEndpoint& host) const;
   [[nodiscard]] std::vector<HostEndpoint> candidates_of_member(Protocol protocol, const VirtualEndpoint& to) const;
   [[nodiscard]] VirtualEndpoint shown_end(const End& end, const HostEndpoint& host, bool loopback, bool v6) const;
@@ -168,6 +174,7 @@ class NetworkSpace {
   std::map<std::pair<Protocol, HostEndpoint>, Binding> by_host_;
   std::map<std::pair<Protocol, VirtualEndpoint>, HostEndpoint> learned_;
   std::map<std::pair<Protocol, HostEndpoint>, VirtualEndpoint> learned_back_;
+  std::map<std::pair<Protocol, HostEndpoint>, VirtualEndpoint> outsiders_;
   std::set<std::uint64_t> v6_only_;
   using Connection = std::pair<HostEndpoint, HostEndpoint>;
   std::set<Connection> expected_;

@@ -34,6 +34,7 @@ struct SandboxDescription {
   std::string network = "host";  // as `beam run --net` says it; of older images the workstation's
   std::string address;
   std::optional<rootfs::MountOptions> mounts;  // of the mount view; none: paths are the workstation's
+  std::vector<std::string> published;          // as `beam run --publish` was given them
 };
 
 // kDamaged: the image doesn't say.
@@ -44,10 +45,11 @@ struct SandboxDescription {
 namespace beam::migrate {
 
 BEAM_STATE(rootfs::MountOptions, 1, writable, binds, tmpfs, hidden, shown, home, directory, own)
+BEAM_STATE_SINCE(runtime::SandboxDescription, published, 4)
 BEAM_STATE_SINCE(runtime::SandboxDescription, mounts, 3)
 BEAM_STATE_SINCE(runtime::SandboxDescription, network, 2)
 BEAM_STATE_SINCE(runtime::SandboxDescription, address, 2)
-BEAM_STATE(runtime::SandboxDescription, 3, id, name, group, host_name, working_directory, command, environment, umask,
-           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles, network, address, mounts)
+BEAM_STATE(runtime::SandboxDescription, 4, id, name, group, host_name, working_directory, command, environment, umask,
+           keep_stdin, terminal, root, target, stopped, terminal_mask, consoles, network, address, mounts, published)
 
 }  // namespace beam::migrate

@@ -58,6 +58,7 @@ Json record_to_json(const SandboxRecord& record) {
               {"host_name", record.host_name},
               {"network", record.network},
               {"address", record.address},
+              {"published", record.published},
               {"working_directory", record.working_directory},
               {"command", record.command},
               {"created_ms", record.created_ms},
@@ -80,6 +81,7 @@ SandboxRecord record_from_json(const Json& json) {
   json.at("host_name").get_to(record.host_name);
   record.network = json.value("network", std::string("host"));
   record.address = json.value("address", std::string());
+  record.published = json.value("published", std::vector<std::string>());
   json.at("working_directory").get_to(record.working_directory);
   json.at("command").get_to(record.command);
   json.at("created_ms").get_to(record.created_ms);

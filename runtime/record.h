@@ -32,8 +32,9 @@ struct SandboxRecord {
   std::string group;
   std::string workstation;
   std::string host_name;
-  std::string network;  // group, host or none (network.h)
-  std::string address;  // in the network of its group; empty where it has none
+  std::string network;                 // group, host or none (network.h)
+  std::string address;                 // in the network of its group; empty where it has none
+  std::vector<std::string> published;  // as `beam run --publish` was given them
   std::string working_directory;
   std::vector<std::string> command;
   std::int64_t created_ms = 0;  // Unix time

@@ -45,6 +45,7 @@ Supervisor::Supervisor(RunConfig config, RecordStore store, std::array<UniqueFd,
       ::sigaddset(&inherited_ignored_, signal);
     }
   }
+  ::getrlimit(RLIMIT_NOFILE, &inherited_files_);
   // A limit of file sizes (setrlimit(2)) is an error of the freeze that meets it, and not the end of the sandbox.
   ::signal(SIGXFSZ, SIG_IGN);
 }
@@ -108,6 +109,7 @@ Result<> Supervisor::start(const std::shared_ptr<Session>& session) {
     return Error::from_errno(log + ": cannot create");
   }
   redirect_stderr(log);
+  BEAM_TRY(publish());
   signals_.add(SIGTERM);
   signals_.async_wait([this](const std::error_code& fault, int) {
     if (!fault) {
@@ -121,6 +123,15 @@ Result<> Supervisor::listen() {
   BEAM_TRY_ASSIGN(auto socket, listen_below_runtime_directory(config_.record.socket));
   listener_ = std::make_unique<asio::posix::stream_descriptor>(io_, socket.release());
   accept();
+  return success();
+}
+
+// Before anything runs, so that a port that can't be had is an error of the launch.
+Result<> Supervisor::publish() {
+  BEAM_TRY_ASSIGN(auto ports, parse_published_ports(config_.record.published));
+  if (!ports.empty() && network_.space) {
+    BEAM_TRY_ASSIGN(publisher_, Publisher::start(network_.space, std::move(ports)));
+  }
   return success();
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <asio/io_context.hpp>
@@ -33,6 +34,7 @@
 #include "runtime/init_protocol.h"
 #include "runtime/messages.h"
 #include "runtime/network.h"
+#include "runtime/publisher.h"
 #include "runtime/record.h"
 
 namespace beam::runtime {
@@ -115,6 +117,7 @@ class Supervisor : public interpose::Observer {
   Result<> listen();
   Result<> add_record();
   Result<> open_logs();
+  Result<> publish();
   Result<> start_command(const std::shared_ptr<Session>& session);
   Result<StreamSources> take_streams();
   [[nodiscard]] std::optional<rootfs::MountOptions> mounts() const;
@@ -175,12 +178,14 @@ class Supervisor : public interpose::Observer {
   std::array<UniqueFd, 3> caller_streams_;
   std::shared_ptr<ns::Store> names_;  // null: not needed
   Network network_;
+  std::unique_ptr<Publisher> publisher_;  // null: nothing is published
   asio::io_context io_{1};
   asio::signal_set signals_{io_};
   std::unique_ptr<asio::posix::stream_descriptor> listener_;
   // As this process was started with, before it set up its own.
   sigset_t inherited_mask_{};
   sigset_t inherited_ignored_{};
+  rlimit inherited_files_{};
   UniqueFd stdin_keeper_;
   std::unique_ptr<asio::posix::stream_descriptor> report_;
   InitReport report_buffer_{};

@@ -46,6 +46,7 @@ void Supervisor::on_continue(VirtualPid pid) {
 void Supervisor::inherit(interpose::SpawnRequest& request) const {
   request.signal_mask = inherited_mask_;
   request.ignored_signals = inherited_ignored_;
+  request.open_files = inherited_files_;
 }
 
 void Supervisor::stopped(VirtualPid pid, int signal) {
@@ -130,6 +131,7 @@ void Supervisor::finish() {
     job->second.console->drain();
   }
   // Before anybody hears of the end, and thaws it.
+  publisher_.reset();
   if (network_.space) {
     network_.space->leave();
     if (network_.group) {

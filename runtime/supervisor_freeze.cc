@@ -131,6 +131,7 @@ Result<std::string> Supervisor::describe(const Consoles& consoles) {
   description.working_directory = record.working_directory;
   description.network = record.network;
   description.address = record.address;
+  description.published = record.published;
   description.mounts = mounts();
   description.command = record.command;
   description.environment = config_.environment;

@@ -165,12 +165,22 @@ Result<> Supervisor::hand_over(Migration& work, const std::vector<HostPid>& proc
     work.streams = open_streams(stream_names_, processes);
     work.move->set_streams(mask_of(work.streams));
   }
+  // For the other workstation to have, which may be on this machine. The connections of published ports are none of the
+  // sandbox's any more, or it could not be frozen.
+  if (publisher_) {
+    publisher_->suspend();
+  }
   auto sent = work.move->transfer(work.options.image_directory, logs);
   if (sent.ok()) {
     sent = work.move->decide();
   }
   if (!sent.ok()) {
     work.move->drop();
+    if (publisher_) {
+      if (const auto again = publisher_->resume(); !again.ok()) {
+        BEAM_LOG_ERROR(kRuntime, "{}", again.error().message());
+      }
+    }
   }
   return sent;
 }
@@ -274,6 +284,7 @@ void Supervisor::leave() {
   const std::string& name = config_.record.name;
   BEAM_LOG_INFO(kRuntime, "moved to {}", *moved_to_);
   engine_.reset();
+  publisher_.reset();
   network_ = {};
   jobs_.clear();
   orphan_consoles_.clear();

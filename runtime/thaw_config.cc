@@ -20,6 +20,7 @@ RunConfig thaw_config(const SandboxDescription& description, const std::string& 
   record.command = description.command;
   record.network = description.network;
   record.address = description.address;
+  record.published = description.published;
   record.terminal = description.terminal;
   config.mounts = description.mounts;
   config.environment = description.environment;

@@ -10,6 +10,7 @@
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
 #include "runtime/network.h"
+#include "runtime/published_port.h"
 #include "runtime/sandbox_name.h"
 #include "runtime/supervisor.h"
 #include "runtime/verb.h"
@@ -29,6 +30,7 @@ struct RunOptions {
   std::string workdir;
   std::string hostname;
   std::string network = kNetworkGroup;
+  std::vector<std::string> publish;
   std::string trace;
   std::string trace_file;
   rootfs::MountOptions mounts;
@@ -52,6 +54,9 @@ void declare(CLI::App& app, RunOptions& options) {
   app.add_option("--net", options.network,
                  "The network: of the GROUP, of the workstation (host), or none beyond the sandbox (none)")
       ->type_name("MODE");
+  app.add_option("--publish", options.publish, "Let PORT of the workstation lead to the sandbox's VPORT")
+      ->type_name("[ADDR:]PORT:VPORT[/udp]")
+      ->allow_extra_args(false);
   const auto add_paths = [&app](const char* name, std::vector<std::string>& list, const char* text, const char* type) {
     app.add_option(name, list, text)->type_name(type)->allow_extra_args(false);
   };
@@ -134,6 +139,15 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   if (!is_network_mode(options.network)) {
     return Error(0, "--net '" + options.network + "': is no network; use group, host or none");
   }
+  if (const auto ports = parse_published_ports(options.publish); !ports.ok()) {
+    return ports.error();
+  }
+  if (!options.publish.empty() && options.network != kNetworkGroup) {
+    return Error(0, "--publish '" + options.publish.front() + "': --net " + options.network +
+                        (options.network == kNetworkHost ? " has the workstation's own ports"
+                                                         : " lets nothing of the outside in"))
+        .remedy("leave one of them out");
+  }
   for (const auto& entry : options.env) {
     if (entry.empty() || entry.front() == '=') {
       return Error(0, "--env '" + entry + "': has no variable name; use K=V");
@@ -145,6 +159,7 @@ Result<RunConfig> make_config(const RunOptions& options, std::vector<std::string
   config.joins_group = !options.group.empty();
   record.host_name = options.hostname;
   record.network = options.network;
+  record.published = options.publish;
   record.command = std::move(command);
   record.detached = options.detach;
   record.remove_at_end = options.remove;

@@ -270,6 +270,35 @@ for family, to in ((socket.AF_INET, (four, 7003)), (socket.AF_INET6, (six, 7003)
             # Where the sandbox has nothing, nobody answers in its place.
             self.assertEqual(self.ask("server", self.address("client"), port), "Connection refused")
 
+    def test_datagrams_at_a_privileged_port(self):
+        """Of a client that is connected, and so takes answers from there alone: within a sandbox, and from another."""
+        server = """
+import socket
+s = socket.socket(FAMILY, socket.SOCK_DGRAM); s.bind((HOST, PORT))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(100)
+    s.sendto(data.upper(), peer)
+"""
+        client = """
+import socket, sys
+for host in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(30)
+    s.connect((host, PORT)); s.send(b'hello'); print(s.recv(10).decode(), s.getpeername()[:2])
+"""
+        for port in (53, 5353):
+            for family, host, loopbacks in (("AF_INET", "0.0.0.0", ["127.0.0.1"]), ("AF_INET6", "::", ["127.0.0.1", "::1"])):
+                self.ok("run", "-d", "--name", "server", "--group", "g", "--",
+                        *program(server, FAMILY=f"socket.{family}", HOST=repr(host), PORT=port))
+                self.wait_for_log("ready", "server")
+                there = self.address("server")
+                addresses = [there] + (["fd62:6561:6d00::6440:" + there.rsplit(".", 1)[1]] if family == "AF_INET6" else [])
+                for how, names in ((["exec", "server"], loopbacks + addresses), (["run", "--rm", "--group", "g"], addresses)):
+                    done = self.beam(*how, "--", *program(client, PORT=port), *names)
+                    self.assertEqual(done.stdout.splitlines(), [f"HELLO ('{name}', {port})" for name in names],
+                                     (host, how, done.stderr))
+                self.ok("rm", "-f", "server")
+
     def test_many_join_at_once(self):
         boxes = [self.popen("run", "-d", "--group", "g", "--", "sleep", "1000") for _ in range(20)]
         for box in boxes:
