@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -149,7 +150,7 @@ int check_owner(RewriteCall& call, std::uint64_t address) {
 }
 
 Rewrite run_routine(RewriteCall& call, PiCall::Kind kind, const unsigned char* routine, std::uint64_t lock,
-                    int operation, int wait_or_wake) {
+                    int operation, int wait_or_wake, std::uint64_t condition = 0) {
   Task& task = call.task();
   user_regs_struct* regs = call.tracee().regs();
   if (regs == nullptr) {
@@ -170,7 +171,8 @@ Rewrite run_routine(RewriteCall& call, PiCall::Kind kind, const unsigned char* r
   regs->r14 = (operation & FUTEX_CMD_MASK) == FUTEX_TRYLOCK_PI ? 1 : 0;
   call.tracee().set_regs_changed();
   // An unlocking thread as well: it may be taken out between freeing the word and waking somebody.
-  call.tracer().pi_waiters().add(task.tid, {task.process->space, lock, (operation & FUTEX_PRIVATE_FLAG) == 0});
+  call.tracer().pi_waiters().add(task.tid,
+                                 {task.process->space, lock, (operation & FUTEX_PRIVATE_FLAG) == 0, condition});
   return Rewrite::in_agent(std::move(progress));
 }
 
@@ -223,7 +225,26 @@ Rewrite wait_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, st
   if (word % 4 != 0) {
     return Rewrite::error(EINVAL);
   }
-  return run_routine(call, PiCall::Kind::kRequeue, beam_pi_requeue, lock, operation, FUTEX_WAIT_BITSET);
+  return run_routine(call, PiCall::Kind::kRequeue, beam_pi_requeue, lock, operation, FUTEX_WAIT_BITSET, word);
+}
+
+// Who waits at the word does so by another operation, and must not get the lock: EINVAL when there is anybody. Moving
+// one waiter from the word to the word itself changes nothing, and says so.
+struct CountWaiters : CallInProgress {
+  void at_exit(ExitCall& call) override {
+    if (call.result() > 0) {
+      call.set_result(-EINVAL);
+    }
+  }
+};
+
+Rewrite refuse_other_waiters(RewriteCall& call, std::uint64_t word, int operation) {
+  auto progress = std::make_unique<CountWaiters>();
+  call.set_arg(*progress, 1, static_cast<std::uint64_t>(FUTEX_CMP_REQUEUE | (operation & FUTEX_PRIVATE_FLAG)));
+  call.set_arg(*progress, 2, 0);
+  call.set_arg(*progress, 3, 1);
+  call.set_arg(*progress, 4, word);
+  return Rewrite::until_exit(std::move(progress));
 }
 
 // All who would be moved are woken, and wait at the lock by themselves.
@@ -234,6 +255,10 @@ Rewrite cmp_requeue_pi(RewriteCall& call, std::uint64_t word, int operation, int
   }
   if (!has_key(call, lock, operation)) {
     return Rewrite::error(EFAULT);
+  }
+  if (!call.tracer().pi_waiters().may_be_requeued(*call.task().process->space, word,
+                                                  (operation & FUTEX_PRIVATE_FLAG) == 0)) {
+    return refuse_other_waiters(call, word, operation);
   }
   auto progress = std::make_unique<RequeueCall>();
   call.set_arg(*progress, 1, static_cast<std::uint64_t>(FUTEX_CMP_REQUEUE | (operation & FUTEX_PRIVATE_FLAG)));
@@ -288,6 +313,14 @@ void nudge(HostPid tid) {
 }
 
 }  // namespace
+
+bool PiWaiters::may_be_requeued(const AddressSpace& space, std::uint64_t condition, bool shared) const {
+  return std::any_of(waits_.begin(), waits_.end(), [&](const auto& entry) {
+    const Wait& wait = entry.second;
+    return wait.condition != 0 && wait.shared == shared &&
+           (shared || (wait.space.get() == &space && wait.condition == condition));
+  });
+}
 
 void PiWaiters::remove(HostPid tid, bool pass_on) {
   const auto it = waits_.find(tid);

@@ -28,10 +28,13 @@ class PiWaiters {
   struct Wait {
     std::shared_ptr<AddressSpace> space;
     std::uint64_t word = 0;
-    bool shared = false;  // between processes: any shared word may be the same one, at another address
+    bool shared = false;          // between processes: any shared word may be the same one, at another address
+    std::uint64_t condition = 0;  // of FUTEX_WAIT_REQUEUE_PI: the word that it waits at first
   };
 
   void add(HostPid tid, Wait wait) { waits_[tid] = std::move(wait); }
+  // Whether somebody waits, or is about to, by FUTEX_WAIT_REQUEUE_PI at what may be this word.
+  [[nodiscard]] bool may_be_requeued(const AddressSpace& space, std::uint64_t condition, bool shared) const;
   [[nodiscard]] bool any() const { return !waits_.empty(); }
   // The task has its result, or begins anew. With `pass_on`, a wake that it may have used up goes to those who wait as
   // well.

@@ -27,9 +27,28 @@ static void* waiter(void* unused) {
   return unused;
 }
 
+static void* plain(void* unused) {
+  gate_send(&ready, raw_gettid());
+  SYS(syscall(SYS_futex, &condition, FUTEX_WAIT_PRIVATE, condition, NULL));
+  return unused;
+}
+
+// Who waits by another operation does not get the lock.
+static void mismatched(void) {
+  pthread_t thread = guest_thread(plain, NULL);
+  wait_state(getpid(), (pid_t)gate_receive(&ready), "S");
+  CHECK_ERRNO(syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, 0, &lock, condition), EINVAL);
+  CHECK_ERRNO(syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, 0, &lock, condition + 1), EAGAIN);
+  CHECK_EQ(lock, 0);
+  CHECK_EQ(syscall(SYS_futex, &condition, FUTEX_WAKE_PRIVATE, 1), 1);
+  guest_join(thread);
+  CHECK_EQ(syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, 0, &lock, condition), 0);
+}
+
 int main(void) {
   guest_begin();
   ready = gate_make();
+  mismatched();
   for (int round = 0; round < 10; ++round) {
     pthread_t threads[kThreads];
     passed = 0;
