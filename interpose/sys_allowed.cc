@@ -96,7 +96,6 @@ const ListRegistration kDescriptors{
     ALLOW(inotify_init1),
     ALLOW(inotify_rm_watch),
     ALLOW(memfd_create),
-    ALLOW(pidfd_getfd),
     ALLOW(io_setup),
     ALLOW(io_destroy),
     ALLOW(io_getevents),

@@ -154,23 +154,58 @@ BEAM_SYSCALL_WHEN(move_pages, Strategy::kRewrite, PID_NOT_SELF(0), PidArg pid, s
   (void)count, (void)pages, (void)nodes, (void)status, (void)flags;
   return with_pid(call, 0, pid);
 }
+// Whether the caller is refused by its target's PR_SET_DUMPABLE (ptrace(2), access mode checking), which is kept in the
+// view only. A process may always look at itself, and nobody in a sandbox has the capability to look nevertheless.
+bool closed_to(const Process& caller, const std::shared_ptr<Process>& target) {
+  return target != nullptr && target->host != caller.host && target->dumpable_cleared;
+}
+
+Rewrite with_memory_of(RewriteCall& call, PidArg pid, std::uint64_t flags) {
+  if (flags == 0 && pid.value > 0 && closed_to(*call.task().process, call.shared().process(VirtualPid(pid.value)))) {
+    return Rewrite::error(EPERM);
+  }
+  return with_pid(call, 0, pid);
+}
+
 BEAM_SYSCALL(process_vm_readv, Strategy::kRewrite, PidArg pid, RemotePtr<void> local, std::uint64_t locals,
              RemotePtr<void> remote, std::uint64_t remotes, std::uint64_t flags) {
-  (void)local, (void)locals, (void)remote, (void)remotes, (void)flags;
-  return with_pid(call, 0, pid);
+  (void)local, (void)locals, (void)remote, (void)remotes;
+  return with_memory_of(call, pid, flags);
 }
 BEAM_SYSCALL(process_vm_writev, Strategy::kRewrite, PidArg pid, RemotePtr<void> local, std::uint64_t locals,
              RemotePtr<void> remote, std::uint64_t remotes, std::uint64_t flags) {
-  (void)local, (void)locals, (void)remote, (void)remotes, (void)flags;
-  return with_pid(call, 0, pid);
+  (void)local, (void)locals, (void)remote, (void)remotes;
+  return with_memory_of(call, pid, flags);
 }
 
 BEAM_SYSCALL(kcmp, Strategy::kRewrite, PidArg first, PidArg second, int type, std::uint64_t a, std::uint64_t b) {
   (void)type, (void)a, (void)b;
+  for (const PidArg pid : {first, second}) {
+    if (pid.value > 0 && closed_to(*call.task().process, call.shared().process(VirtualPid(pid.value)))) {
+      return call.shared().host_argument(first.value) == INT32_MAX ||
+                     call.shared().host_argument(second.value) == INT32_MAX
+                 ? Rewrite::error(ESRCH)
+                 : Rewrite::error(EPERM);
+    }
+  }
   auto progress = std::make_unique<PlainCall>();
   call.set_arg(*progress, 0, static_cast<std::uint64_t>(call.shared().host_argument(first.value)));
   call.set_arg(*progress, 1, static_cast<std::uint64_t>(call.shared().host_argument(second.value)));
   return Rewrite::until_exit(std::move(progress));
+}
+
+BEAM_SYSCALL(pidfd_getfd, Strategy::kAnswer, GuestFd fd, GuestFd target, unsigned flags) {
+  (void)target;
+  if (flags != 0) {
+    return Answer::pass();
+  }
+  int error = 0;
+  const UniqueFd pidfd = call.descriptor(fd, error);
+  const auto host = pidfd ? pid_of_pidfd(pidfd.get()) : Result<HostPid>(Error(EBADF, "pidfd"));
+  if (host.ok() && closed_to(*call.caller.process, call.shared.process(call.shared.pids.to_virtual(*host)))) {
+    return Answer::error(EPERM);
+  }
+  return Answer::pass();
 }
 
 // A user's processes (PRIO_USER, IOPRIO_WHO_USER) are those of the sandbox only: the supervisor asks and tells them one
