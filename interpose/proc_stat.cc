@@ -135,8 +135,12 @@ Result<HostPid> pid_of_pidfd(int fd) {
     const ssize_t size = ::readlink(("/proc/self/fd/" + number).c_str(), target, sizeof target - 1);
     target[std::max<ssize_t>(size, 0)] = '\0';
     int end = 0;
-    if (std::sscanf(target, "/proc/%d%n", &pid, &end) != 1 || end != size) {
+    if (std::sscanf(target, "/proc/%d%n", &pid, &end) != 1 ||
+        (end != size && std::string_view(target + end) != " (deleted)")) {
       return Error(EBADF, "process of descriptor " + number);
+    }
+    if (end != size) {
+      pid = -1;  // it has ended, and has been waited for
     }
   }
   if (pid < 0) {

@@ -44,6 +44,11 @@ int main(void) {
     gate_open(&down);
     CHECK_EQ(SYS(epoll_wait(epoll, &event, 1, -1)), 1);
     CHECK_EQ(event.data.u64, 99);
+    // A directory of /proc names a process as well.
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d", child);
+    int directory = SYS(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    SYS(syscall(SYS_pidfd_send_signal, directory, 0, NULL, 0));
     // A zombie can be opened.
     int zombie = (int)SYS(syscall(SYS_pidfd_open, child, 0));
     siginfo_t info = {0};
@@ -52,6 +57,8 @@ int main(void) {
     CHECK_EQ(info.si_status, i);
     CHECK_ERRNO(syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0), ESRCH);
     CHECK_ERRNO(syscall(SYS_pidfd_send_signal, zombie, SIGTERM, NULL, 0), ESRCH);
+    CHECK_ERRNO(syscall(SYS_pidfd_send_signal, directory, 0, NULL, 0), ESRCH);
+    close(directory);
     CHECK_ERRNO(syscall(SYS_pidfd_open, child, 0), ESRCH);
     CHECK_ERRNO(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED), ECHILD);
     close(pidfd);
