@@ -8,6 +8,7 @@
 #include <string>
 
 #include "interpose/engine.h"
+#include "interpose/inotify_queues.h"
 #include "interpose/proc_view.h"
 #include "interpose/socket_names.h"
 #include "interpose/sysv_space.h"
@@ -54,6 +55,7 @@ struct Shared {
   // Signals other than SIGCHLD that some clone(2) chose to be sent at its child's end: one bit each, signal 1 lowest.
   std::atomic<std::uint64_t> exit_signals{0};
   WatchedPaths watched_paths;
+  InotifyQueues inotify_queues;
 
   // The message traps (message_traps.h) that every process of the sandbox has from its start on.
   std::atomic<unsigned> message_traps{0};

@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "interpose/interface_requests.h"
+#include "interpose/read_traps.h"
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 
@@ -101,7 +102,9 @@ BEAM_SYSCALL_WHEN(fcntl, Strategy::kAnswer,
 }
 
 BEAM_ESCALATED(fcntl, GuestFd fd, int command, std::uint64_t argument) {
-  (void)fd, (void)command;
+  if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
+    return copy_of_trapped(call, fd);
+  }
   auto progress = std::make_unique<LockQuery>();
   progress->lock = argument;
   return Rewrite::until_exit(std::move(progress));

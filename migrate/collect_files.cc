@@ -1,16 +1,21 @@
 // Descriptor tables, and the open file descriptions behind them.
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
+#include <string_view>
+#include <utility>
 
 #include "interpose/call.h"
+#include "interpose/read_traps.h"
 #include "migrate/collector.h"
 
 namespace beam::migrate {
@@ -159,13 +164,68 @@ Result<std::uint32_t> Collector::object_of(HostPid tid, VirtualPid vpid, int fd,
   return id;
 }
 
-void Collector::before_end() const {
+void Collector::note_unread_events() {
+  for (const LiveProcess& live : live_processes()) {
+    const HostPid tid = live.tasks.front()->tid;
+    const std::string directory = "/proc/" + std::to_string(tid.value()) + "/fd";
+    std::error_code fault;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, fault)) {
+      std::array<char, 32> link{};
+      const ssize_t size = ::readlink(entry.path().c_str(), link.data(), link.size());
+      const std::string_view name(link.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+      if (name != "anon_inode:inotify" && name != "anon_inode:[inotify]") {
+        continue;
+      }
+      const int fd = std::atoi(entry.path().filename().c_str());
+      int error = 0;
+      const UniqueFd copy = interpose::copy_descriptor(tid, *live.process, fd, error);
+      int unread = 0;
+      if (copy && ::ioctl(copy.get(), FIONREAD, &unread) == 0) {
+        context_.unread_events.push_back({tid, fd, unread});
+      }
+    }
+  }
+}
+
+void Collector::before_end() {
+  context_.at_resume.clear();
   for (const auto& act : context_.at_end) {
     act();
   }
 }
 
+void Collector::before_resume() {
+  for (const auto& act : std::exchange(context_.at_resume, {})) {
+    act();
+  }
+}
+
+void Collector::trap_reads(HostPid tid, int fd) {
+  std::uint32_t object = 0;
+  for (const auto& [inode, files] : known_files_) {
+    for (const KnownFile& file : files) {
+      object = file.tid == tid && file.fd == fd ? file.object : object;
+    }
+  }
+  for (const LiveProcess& live : live_processes()) {
+    const auto process = std::find_if(state_.processes.begin(), state_.processes.end(), [&](const ProcessState& state) {
+      return state.vpid == live.process->vpid.value();
+    });
+    if (process == state_.processes.end() || live.tasks.empty()) {
+      continue;
+    }
+    for (const Descriptor& descriptor : process->descriptors) {
+      if (descriptor.object == object && object != 0) {
+        interpose::StoppedTracee tracee(live.tasks.front()->tid);
+        interpose::trap_reads(*live.tasks.front(), tracee, descriptor.fd);
+        tracee.flush_regs();
+      }
+    }
+  }
+}
+
 Result<> Collector::relate_objects() {
+  context_.trap_reads = [this](HostPid tid, int fd) { trap_reads(tid, fd); };
   context_.known = [this](dev_t device, ino_t inode) -> const std::vector<KnownFile>& {
     return known_files_[{device, inode}];
   };

@@ -87,6 +87,7 @@ std::vector<Collector::LiveProcess> Collector::live_processes() const {
 
 Result<> Collector::run() {
   const auto& shared = sandbox_.shared();
+  note_unread_events();
   began_ns_ = clock_ns(CLOCK_MONOTONIC);
   state_.clocks = {clock_ns(CLOCK_REALTIME), began_ns_ + shared.clock_offsets.monotonic_ns,
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};

@@ -33,6 +33,9 @@ class Collector {
   // `image` may be null. `stdio` and `later_stdio` as in FreezeOptions; they must outlive this.
   Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, const std::array<int, 3>& stdio,
             const std::vector<std::array<int, 3>>* later_stdio = nullptr);
+  ~Collector() { before_resume(); }
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
 
   // As in FreezeOptions.
   void set_consoles(const std::vector<int>& slaves) { context_.consoles = &slaves; }
@@ -61,7 +64,9 @@ class Collector {
   // After run(): a copy of a descriptor of the sandbox by which the file can be read; -1: there is none.
   [[nodiscard]] int readable(dev_t device, ino_t inode) const;
   // The image is durable, and the sandbox is about to end.
-  void before_end() const;
+  void before_end();
+  // The sandbox is about to run on. Done at the latest when the collector goes, which has to be while it is stopped.
+  void before_resume();
   [[nodiscard]] const SandboxState& state() const { return state_; }
   [[nodiscard]] const std::vector<Obstacle>& obstacles() const { return obstacles_; }
 
@@ -139,6 +144,8 @@ class Collector {
   // The object of a description; a new one, or one that is known already. 0: an obstacle, which has been noted.
   Result<std::uint32_t> object_of(HostPid tid, VirtualPid vpid, int fd, UniqueFd copy);
   Result<> relate_objects();
+  void note_unread_events();
+  void trap_reads(HostPid tid, int fd);
 
   interpose::QuiescedSandbox& sandbox_;
   ImageWriter* image_;

@@ -90,6 +90,7 @@ Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions&
     return Error(EIO, "freeze: fault point");
   }
   if (options.keep_running) {
+    collector.before_resume();
     snapshot.emplace(Snapshot{std::move(sandbox), std::move(collector).take_later()});
     quiesced->resume();
     return FreezeReport{};

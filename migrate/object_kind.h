@@ -107,12 +107,25 @@ struct CollectContext {
   // The descriptions of one inode.
   std::function<const std::vector<KnownFile>&(dev_t device, ino_t inode)> known;
 
+  // What inotify instances had to tell when the sandbox was stopped, in bytes: Beam's own looking round may add to it.
+  struct UnreadEvents {
+    HostPid tid;
+    int fd = -1;
+    int bytes = 0;
+  };
+  std::vector<UnreadEvents> unread_events = {};
+
   // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of
   // what is known of it comes from the description.
   std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
 
   // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
   std::vector<std::function<void()>> at_end = {};
+  // What they have to do when the sandbox runs on after all, which is as they found it then: the freeze has failed, or
+  // was to keep it running.
+  std::vector<std::function<void()>> at_resume = {};
+  // Then: has reads of a description trapped in all processes that hold it, as ObjectKind::traps_reads says.
+  std::function<void(HostPid tid, int fd)> trap_reads = {};
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
 };
@@ -174,6 +187,8 @@ class ObjectKind {
   [[nodiscard]] virtual Result<UniqueFd> make(MakeContext& context, std::string_view state) const = 0;
   // Whether making it needs the processes and threads, which are stubs then. Else it is made before the first of them.
   [[nodiscard]] virtual bool made_after_processes(std::string_view /*state*/) const { return false; }
+  // Whether reads of it are trapped, as what is read has to be translated (interpose/read_traps.h).
+  [[nodiscard]] virtual bool traps_reads(std::string_view /*state*/) const { return false; }
   // With the supervisor's descriptor of the object.
   [[nodiscard]] virtual Result<> link(LinkContext& /*context*/, std::string_view /*state*/, int /*fd*/) const {
     return success();

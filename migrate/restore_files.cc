@@ -10,7 +10,7 @@
 #include <cstring>
 #include <set>
 
-#include "interpose/signalfd_traps.h"
+#include "interpose/read_traps.h"
 #include "migrate/image_path.h"
 #include "migrate/nameless.h"
 #include "migrate/restorer.h"
@@ -139,18 +139,18 @@ Result<> Restorer::enter_working_directory(Remote& remote, const ProcessState& p
 }
 
 // Beam's own filters by descriptor number went with the old processes.
-Result<> Restorer::trap_signalfds(const ProcessState& process) {
-  std::set<std::uint32_t> signalfds;
+Result<> Restorer::trap_reads(const ProcessState& process) {
+  std::set<std::uint32_t> trapped;
   for (const ObjectRecord& object : state_.objects) {
-    if (object.kind == "signalfd") {
-      signalfds.insert(object.id);
+    if (find_kind(object.kind)->traps_reads(object.state)) {
+      trapped.insert(object.id);
     }
   }
   interpose::Task* task = task_of(VirtualPid(process.vpid));
   for (const Descriptor& descriptor : process.descriptors) {
-    if (task != nullptr && signalfds.contains(descriptor.object)) {
+    if (task != nullptr && trapped.contains(descriptor.object)) {
       interpose::StoppedTracee tracee(task->tid);
-      interpose::trap_signalfd_reads(*task, tracee, descriptor.fd);
+      interpose::trap_reads(*task, tracee, descriptor.fd);
       tracee.flush_regs();
     }
   }

@@ -92,7 +92,7 @@ Result<> Restorer::build() {
   inodes_.clear();
   read_only_inodes_.clear();
   BEAM_TRY(link_objects());
-  BEAM_TRY(each(&Restorer::trap_signalfds));
+  BEAM_TRY(each(&Restorer::trap_reads));
   BEAM_TRY(each(&Restorer::set_locks));
   BEAM_TRY(set_owners());
   BEAM_TRY(settle_sysv());

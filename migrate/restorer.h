@@ -111,7 +111,7 @@ class Restorer {
 
   // restore_files.cc
   Result<> fill_descriptors(Remote& remote, const ProcessState& process);
-  Result<> trap_signalfds(const ProcessState& process);
+  Result<> trap_reads(const ProcessState& process);
   Result<> set_locks(const ProcessState& process);
   Result<> set_lock(Remote& remote, int descriptor, const FileLock& lock);
   Result<> enter_working_directory(Remote& remote, const ProcessState& process);

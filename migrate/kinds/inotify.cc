@@ -1,10 +1,12 @@
 // inotify(7): watches with their numbers and masks. The kernel knows the inodes; the paths were noted when they were
 // watched. What has no path any more is known by a descriptor that somebody in the sandbox has of it.
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -13,6 +15,8 @@
 #include <cstdio>
 #include <sstream>
 
+#include "base/log.h"
+#include "interpose/inotify_queues.h"
 #include "migrate/image_path.h"
 #include "migrate/object_kind.h"
 
@@ -27,11 +31,26 @@ struct InotifyWatch {
 BEAM_STATE_SINCE(InotifyWatch, object, 2)
 BEAM_STATE(InotifyWatch, 2, number, mask, path, object)
 
+struct UnreadEvent {
+  std::int32_t watch = 0;
+  std::uint32_t mask = 0;
+  std::uint32_t cookie = 0;
+  std::string name;
+  std::uint32_t name_space = 0;  // bytes for the name in the record; 0: there is none
+};
+BEAM_STATE(UnreadEvent, 1, watch, mask, cookie, name, name_space)
+
 struct InotifyState {
   std::int32_t flags = 0;
   std::vector<InotifyWatch> watches;  // by number
+  std::vector<UnreadEvent> unread;
+  std::int32_t next = 0;  // the number that the next watch gets; 0: not known
 };
-BEAM_STATE(InotifyState, 1, flags, watches)
+BEAM_STATE_SINCE(InotifyState, unread, 2)
+BEAM_STATE_SINCE(InotifyState, next, 2)
+BEAM_STATE(InotifyState, 2, flags, watches, unread, next)
+
+using interpose::InotifyQueues;
 
 namespace {
 
@@ -52,7 +71,8 @@ std::vector<WatchInfo> watches_in(const std::string& fdinfo) {
   for (std::string line; std::getline(lines, line);) {
     WatchInfo info;
     if (std::sscanf(line.c_str(), "inotify wd:%x ino:%lx sdev:%x mask:%x", reinterpret_cast<unsigned*>(&info.number),
-                    &info.inode, &info.device, &info.mask) == 4) {
+                    &info.inode, &info.device, &info.mask) == 4 &&
+        !InotifyQueues::stands_in(info.number)) {
       all.push_back(info);
     }
   }
@@ -83,6 +103,10 @@ class Inotify : public KindOf<InotifyState> {
   std::string_view name() const override { return "inotify"; }
   // Linked last: whatever else opens or closes a file would be seen.
   int order() const override { return 1000; }
+  bool traps_reads(std::string_view bytes) const override {
+    const auto state = decode<InotifyState>(bytes);
+    return state.ok() && !state->unread.empty();
+  }
   bool recognises(const CollectContext& /*context*/, const OpenFile& file) const override {
     return file.link == "anon_inode:inotify" || file.link == "anon_inode:[inotify]";
   }
@@ -105,8 +129,12 @@ class Inotify : public KindOf<InotifyState> {
     if (::ioctl(file.copy.get(), FIONREAD, &unread) != 0) {
       return Error::from_errno("see what inotify has to tell");
     }
-    if (unread != 0) {
-      return Error(kObstacle, "inotify events that have not been read");
+    if (unread != 0 && !numbers_watches()) {
+      return Error(kObstacle, "inotify events that have not been read")
+          .remedy("use a kernel with CONFIG_CHECKPOINT_RESTORE");
+    }
+    if (unread != 0 && file.tid == HostPid(::getpid())) {
+      return Error(kObstacle, "inotify events that have not been read, of an instance that is in flight in a message");
     }
     for (const WatchInfo& info : watches_in(file.fdinfo)) {
       const auto paths = context.shared.watched_paths.of(info.inode);
@@ -145,7 +173,7 @@ class Inotify : public KindOf<InotifyState> {
       }
       watch->object = holder->object;  // 0: an obstacle itself
     }
-    return success();
+    return context.contents() && numbers_watches() ? take_events(context, file, state) : success();
   }
   Result<> check_state(const ImageFacts& facts, const InotifyState& state) const override {
     for (const InotifyWatch& watch : state.watches) {
@@ -168,14 +196,71 @@ class Inotify : public KindOf<InotifyState> {
   }
 
  private:
+  // Whether this kernel lets watches be numbered.
+  static bool numbers_watches() {
+    const UniqueFd inotify(::inotify_init1(IN_CLOEXEC));
+    return inotify && InotifyQueues::set_next_watch(inotify.get(), 1).ok();
+  }
+
+  static std::size_t unread_at_start(const CollectContext& context, const OpenFile& file) {
+    for (const auto& noted : context.unread_events) {
+      if (::syscall(SYS_kcmp, file.tid.value(), noted.tid.value(), KCMP_FILE, file.fd, noted.fd) == 0) {
+        return static_cast<std::size_t>(noted.bytes);
+      }
+    }
+    return 0;  // in flight in a message: its readers could not be trapped
+  }
+
+  // How many of the events have room in so many bytes.
+  static std::size_t count_of(const std::vector<interpose::InotifyEvent>& events, std::size_t bytes) {
+    std::size_t count = 0;
+    for (; count < events.size(); ++count) {
+      const std::size_t size = sizeof(inotify_event) + events[count].name_space;
+      if (size > bytes) {
+        break;
+      }
+      bytes -= size;
+    }
+    return count;
+  }
+
+  // What nobody has read yet, which only reading it tells; put back when the sandbox runs on.
+  static Result<> take_events(CollectContext& context, const OpenFile& file, InotifyState& state) {
+    auto copy = std::make_shared<UniqueFd>(::fcntl(file.copy.get(), F_DUPFD_CLOEXEC, 0));
+    BEAM_TRY_ASSIGN(state.next, InotifyQueues::next_watch(file.copy.get()));
+    InotifyQueues& queues = context.shared.inotify_queues;
+    BEAM_TRY_ASSIGN(auto events, queues.take(file.copy.get()));
+    events.resize(count_of(events, unread_at_start(context, file)));
+    for (const interpose::InotifyEvent& event : events) {
+      state.unread.push_back({event.watch, event.mask, event.cookie, event.name, event.name_space});
+    }
+    if (!events.empty()) {
+      const auto put_back = [&context, &queues, copy, events = std::move(events), next = state.next, tid = file.tid,
+                             fd = file.fd] {
+        const auto put = queues.put(copy->get(), events, next);
+        if (!put.ok()) {
+          BEAM_LOG_ERROR(kMigrate, "events of inotify are lost: {}", put.error().message());
+        }
+        context.trap_reads(tid, fd);
+      };
+      context.at_resume.emplace_back(put_back);
+    }
+    return success();
+  }
+
   // Numbers are given out by rising order, from 1 on (fs/notify/inotify).
   static Result<> watch(const LinkContext& context, int fd, const InotifyState& state) {
     const UniqueFd nothing(::memfd_create("beam-watched", MFD_CLOEXEC));
     const std::string nowhere = "/proc/self/fd/" + std::to_string(nothing.get());
+    const bool numbers = numbers_watches();
     std::int32_t last = 0;
     for (const InotifyWatch& watch : state.watches) {
       if (watch.number <= last || watch.number > kHighestNumber) {
         return Error(kDamaged, "the numbers of inotify watches are impossible");
+      }
+      if (numbers) {
+        BEAM_TRY(InotifyQueues::set_next_watch(fd, watch.number));
+        last = watch.number - 1;
       }
       for (++last; last < watch.number; ++last) {
         const int skipped = ::inotify_add_watch(fd, nowhere.c_str(), IN_DELETE_SELF);
@@ -201,7 +286,15 @@ class Inotify : public KindOf<InotifyState> {
         context.shared.watched_paths.note(path, (watch.mask & IN_DONT_FOLLOW) == 0);
       }
     }
-    return success();
+    const std::int32_t next = std::max(state.next, last + 1);
+    if (!state.unread.empty()) {
+      std::vector<interpose::InotifyEvent> events;
+      for (const UnreadEvent& one : state.unread) {
+        events.push_back({one.watch, one.mask, one.cookie, one.name, one.name_space});
+      }
+      return context.shared.inotify_queues.put(fd, events, next);
+    }
+    return numbers ? InotifyQueues::set_next_watch(fd, next) : success();
   }
 
   static void drain(int fd) {

@@ -24,6 +24,7 @@ class Signalfd : public KindOf<SignalfdState> {
   bool recognises(const CollectContext& /*context*/, const OpenFile& file) const override {
     return file.link == "anon_inode:[signalfd]";
   }
+  bool traps_reads(std::string_view /*state*/) const override { return true; }
 
  protected:
   Result<SignalfdState> collect_state(CollectContext& /*context*/, const OpenFile& file) const override {

@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 
 #include "case.h"
 #include "told.h"
@@ -378,10 +379,126 @@ static void thread_descriptors(void) {
   CHECK(fcntl(fd, F_GETFL) & O_EXCL);
 }
 
+static void inotify_unread(void) {
+  SYS(mkdir("unread", 0755));
+  int fd = SYS(inotify_init1(IN_NONBLOCK));
+  // Not of who merely looks in, as anybody on the machine may.
+  int watch = SYS(inotify_add_watch(fd, "unread", IN_ALL_EVENTS & ~(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE)));
+  write_file("unread/a", "text", 0600);
+  SYS(rename("unread/a", "unread/b"));
+  SYS(unlink("unread/b"));
+  int events[] = {IN_CREATE, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_DELETE};
+  struct pollfd waits = {fd, POLLIN, 0};
+  CHECK_EQ(poll(&waits, 1, 0), 1);
+  int before, after;
+  SYS(ioctl(fd, FIONREAD, &before));
+  case_wait();
+  SYS(ioctl(fd, FIONREAD, &after));
+  CHECK_EQ(after, before);
+  CHECK_EQ(poll(&waits, 1, 0), 1);
+  write_file("unread/late", "", 0600);
+  struct told all[32];
+  int count = told_by(fd, all, 32);
+  CHECK(count > 7);
+  for (int i = 0; i < 7; ++i) {
+    CHECK_EQ(all[i].watch, watch);
+    CHECK_EQ(all[i].mask, events[i]);
+    CHECK_STR(all[i].name, i < 5 ? "a" : "b");
+  }
+  CHECK(all[4].cookie != 0);
+  CHECK_EQ(all[4].cookie, all[5].cookie);
+  CHECK_EQ(all[7].mask, IN_CREATE);
+  CHECK_STR(all[7].name, "late");
+}
+
+static void inotify_partly_read(void) {
+  SYS(mkdir("partly", 0755));
+  int fd = SYS(inotify_init1(IN_NONBLOCK));
+  SYS(inotify_add_watch(fd, "partly", IN_CREATE));
+  for (int i = 0; i < 100; ++i) {
+    char name[64];
+    snprintf(name, sizeof name, "partly/%0*d", i % 40 + 3, i);
+    SYS(close(SYS(open(name, O_CREAT | O_WRONLY, 0600))));
+  }
+  char buffer[sizeof(struct inotify_event) + 64];
+  CHECK(SYS(read(fd, buffer, sizeof buffer)) > 0);
+  case_wait();
+  struct told all[128];
+  int count = told_by(fd, all, 128);
+  CHECK(count >= 96 && count < 100);
+  for (int i = 0; i < count; ++i) {
+    CHECK_EQ(atoi(all[i].name), 100 - count + i);
+  }
+}
+
+// The queue's own words: too much for it, a watch that has gone; and copies of the descriptor, of which some go first.
+static void inotify_overflown(void) {
+  SYS(mkdir("overflown", 0755));
+  int fd = SYS(inotify_init1(IN_NONBLOCK));
+  int watch = SYS(inotify_add_watch(fd, "overflown", IN_CREATE | IN_DELETE | IN_ONLYDIR));
+  int copy = SYS(fcntl(fd, F_DUPFD_CLOEXEC, 200));
+  char text[32] = "";
+  read_file("/proc/sys/fs/inotify/max_queued_events", text, sizeof text);
+  long most = atol(text);
+  for (long i = 0; i <= most / 2; ++i) {
+    SYS(mknod("overflown/x", S_IFREG | 0600, 0));
+    SYS(unlink("overflown/x"));
+  }
+  SYS(inotify_rm_watch(fd, watch));
+  case_wait();
+  SYS(close(fd));
+  fd = SYS(dup(copy));
+  SYS(close(copy));
+  // A buffer that has no room for the first record takes none.
+  char record[sizeof(struct inotify_event) + 16];
+  CHECK_ERRNO(read(fd, record, sizeof(struct inotify_event)), EINVAL);
+  for (long i = 0; i < most; ++i) {
+    struct inotify_event event;
+    CHECK_EQ(read(fd, record, sizeof record), sizeof record);
+    memcpy(&event, record, sizeof event);
+    CHECK_EQ(event.wd, watch);
+    CHECK_EQ(event.mask, i % 2 == 0 ? IN_CREATE : IN_DELETE);
+  }
+  struct told last[4];
+  CHECK_EQ(told_by(fd, last, 4), 1);
+  CHECK_EQ(last[0].mask, IN_Q_OVERFLOW);
+  CHECK_EQ(last[0].watch, -1);
+  // Numbers go on where they were.
+  CHECK_EQ(inotify_add_watch(fd, "overflown", IN_CREATE), watch + 1);
+}
+
+// Whoever holds it may read, by whatever call.
+static void inotify_read_by_another(void) {
+  SYS(mkdir("shared", 0755));
+  int fd = SYS(inotify_init1(0));
+  int watch = SYS(inotify_add_watch(fd, "shared", IN_CREATE));
+  write_file("shared/first", "", 0600);
+  write_file("shared/second", "", 0600);
+  struct gate down = gate_make();
+  pid_t child = guest_fork();
+  if (child == 0) {
+    gate_wait(&down);
+    char one[sizeof(struct inotify_event) + 16], two[sizeof one];
+    struct iovec parts[] = {{one, sizeof one}, {two, sizeof two}};
+    CHECK_EQ(readv(fd, parts, 2), sizeof one + sizeof two);
+    struct inotify_event event;
+    memcpy(&event, two, sizeof event);
+    CHECK_EQ(event.wd, watch);
+    CHECK_EQ(event.mask, IN_CREATE);
+    CHECK_STR(two + sizeof event, "second");
+    _exit(0);
+  }
+  case_wait();
+  gate_open(&down);
+  REAP(child);
+}
+
 int main(void) {
   guest_begin();
   static const struct guest_case cases[] = {
       {"inotify_removed", inotify_removed}, {"inotify_moved", inotify_moved}, {"inotify_numbers", inotify_numbers},
+      {"inotify_unread", inotify_unread}, {"inotify_partly_read", inotify_partly_read},
+      {"inotify_overflown", inotify_overflown}, {"inotify_read_by_another", inotify_read_by_another},
       {"inotify_link_and_system", inotify_link_and_system}, {"inotify_pipe_ends", inotify_pipe_ends},
       {"epoll_states", epoll_states}, {"epoll_same_number", epoll_same_number}, {"epoll_many_kinds", epoll_many_kinds},
       {"timers", timers}, {"event_counters", event_counters}, {"queued_signals", queued_signals},
