@@ -1,7 +1,7 @@
 // A sandbox to freeze: PROCESSES processes beside the first, which dirties MEBIBYTES of memory and then watches the clock.
 // SIGUSR1 has it print the longest time that it did not run since the last one, in ms, and the time of day at its end, in
-// ms: a pause, and the first instruction after it.
-//   dirty MEBIBYTES PROCESSES
+// ms: a pause, and the first instruction after it. With a RATE (MB/s) it goes on dirtying, a page after the other.
+//   dirty MEBIBYTES PROCESSES [RATE]
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>
@@ -26,6 +26,8 @@ static double now_ms(clockid_t clock) {
 
 int main(int argc, char** argv) {
   size_t size = (size_t)atol(argc > 1 ? argv[1] : "64") << 20;
+  const double pages_a_ms = atof(argc > 3 ? argv[3] : "0") * 1e6 / 4096 / 1e3;
+  const double longest_turn = 10;  // ms: a pause is not made up for
   for (long left = atol(argc > 2 ? argv[2] : "0"); left > 0; --left) {
     if (fork() == 0) {
       pause();
@@ -48,9 +50,17 @@ int main(int argc, char** argv) {
   puts("ready");
   fflush(stdout);
   // The time of day goes on over a freeze; the monotonic clock does not.
-  double last = now_ms(CLOCK_REALTIME), longest = 0, ended = last;
+  double last = now_ms(CLOCK_REALTIME), longest = 0, ended = last, owed = 0;
+  size_t next = 0;
   for (;;) {
     double now = now_ms(CLOCK_REALTIME);
+    if (now - last < longest_turn) {
+      owed += (now - last) * pages_a_ms;
+    }
+    for (; owed >= 1 && size > 0; owed -= 1) {
+      memory[next / sizeof *memory] += 1;
+      next = (next + 4096) % size;
+    }
     if (now - last > longest) {
       longest = now - last;
       ended = now;
