@@ -54,6 +54,18 @@ UniqueFd copy_descriptor(HostPid tid, const Process& process, int fd, int& error
   return copy;
 }
 
+Rewrite Rewrite::make_again(const RewriteCall& call) {
+  user_regs_struct* regs = call.tracee().regs();
+  if (regs == nullptr) {
+    return pass();
+  }
+  constexpr std::uint64_t kSyscallInstruction = 2;  // bytes
+  const auto number = static_cast<std::int64_t>(regs->orig_rax);
+  regs->rip -= kSyscallInstruction;
+  call.tracee().set_regs_changed();
+  return skip(number);
+}
+
 void RewriteCall::set_arg(CallInProgress& call, std::size_t index, std::uint64_t value) {
   user_regs_struct* regs = tracee_.regs();
   if (regs == nullptr) {

@@ -75,6 +75,7 @@ struct AnswerCall {
 
 class AgentCall;
 class ExitCall;
+class RewriteCall;
 
 // What must be remembered between a call's entry and its exit.
 class CallInProgress {
@@ -133,6 +134,8 @@ class Rewrite {
     return rewrite;
   }
   static Rewrite error(int code) { return skip(-code); }
+  // The kernel does not run the call; the program makes it once more, as if it had not been made yet.
+  static Rewrite make_again(const RewriteCall& call);
 
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] std::int64_t value() const { return value_; }

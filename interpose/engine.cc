@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "interpose/background_reader.h"
 #include "interpose/route_view.h"
 #include "interpose/shared.h"
 #include "interpose/signal_info.h"
@@ -108,6 +109,10 @@ VirtualPid Engine::to_virtual(HostPid pid) const {
 
 void Engine::on_event_thread(const std::function<void(Tracer&)>& work) {
   tracer_->run_and_wait(work);
+}
+
+void Engine::read_in_background() {
+  reader_ = std::make_unique<BackgroundReader>(*shared_, *tracer_);
 }
 
 }  // namespace beam::interpose

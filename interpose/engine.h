@@ -29,6 +29,7 @@ class NetworkSpace;
 
 namespace beam::interpose {
 
+class BackgroundReader;
 class Tracer;
 struct Shared;
 
@@ -114,11 +115,14 @@ class Engine {
 
   // Runs `work` on the event thread, where ptrace may be used, and waits for it.
   void on_event_thread(const std::function<void(Tracer&)>& work);
+  // Has memory that is still to be read from an image (unread_memory.h) read in while the sandbox runs on.
+  void read_in_background();
 
  private:
   Engine();
   std::unique_ptr<Shared> shared_;
   std::unique_ptr<Tracer> tracer_;
+  std::unique_ptr<BackgroundReader> reader_;
 };
 
 }  // namespace beam::interpose

@@ -12,32 +12,10 @@ namespace {
   }
 
 const ListRegistration kMemory{
-    ALLOW(mmap),
-    ALLOW(mprotect),
-    ALLOW(munmap),
-    ALLOW(brk),
-    ALLOW(mremap),
-    ALLOW(msync),
-    ALLOW(mincore),
-    ALLOW(madvise),
-    ALLOW(mlock),
-    ALLOW(mlock2),
-    ALLOW(munlock),
-    ALLOW(mlockall),
-    ALLOW(munlockall),
-    ALLOW(mseal),
-    ALLOW(remap_file_pages),
-    ALLOW(pkey_alloc),
-    ALLOW(pkey_free),
-    ALLOW(mbind),
-    ALLOW(pkey_mprotect),
-    ALLOW(get_mempolicy),
-    ALLOW(set_mempolicy),
-    ALLOW(set_mempolicy_home_node),
-    ALLOW(membarrier),
-    ALLOW(map_shadow_stack),
-    ALLOW(process_madvise),
-    ALLOW(process_mrelease),
+    ALLOW(mmap),       ALLOW(mprotect),         ALLOW(munmap),           ALLOW(brk),
+    ALLOW(msync),      ALLOW(mincore),          ALLOW(remap_file_pages), ALLOW(pkey_alloc),
+    ALLOW(pkey_free),  ALLOW(get_mempolicy),    ALLOW(set_mempolicy),    ALLOW(set_mempolicy_home_node),
+    ALLOW(membarrier), ALLOW(map_shadow_stack), ALLOW(process_mrelease),
 };
 
 const ListRegistration kDescriptors{

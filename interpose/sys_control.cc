@@ -11,11 +11,16 @@
 
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_numbers.h"
 #include "interpose/syscall_table.h"
+#include "interpose/unread_memory.h"
 
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE 62
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
 #endif
 
 namespace beam::interpose {
@@ -34,11 +39,17 @@ void set_no_new_privs(const AnswerCall& call) {
   }
 }
 
+// And, in a thawed sandbox, names of memory (unread_memory.h).
+TrapWhen with_names(TrapWhen options) {
+  options.push_back({when_shifted(), is(0, PR_SET_VMA)});
+  return options;
+}
+
 // A process that is not dumpable could not be looked into by its own supervisor: kept in the view only.
 BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer,
-                  (one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP, PR_SET_NO_NEW_PRIVS,
-                              PR_GET_NO_NEW_PRIVS, PR_SET_PTRACER, PR_SCHED_CORE, PR_CAPBSET_DROP, PR_CAP_AMBIENT,
-                              PR_SET_SECUREBITS})),
+                  (with_names(one_of(0, {PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP,
+                                         PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_SET_PTRACER, PR_SCHED_CORE,
+                                         PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_SET_SECUREBITS}))),
                   PrctlOption option, std::uint64_t second, std::uint64_t third, std::uint64_t fourth,
                   std::uint64_t fifth) {
   Process& process = *call.caller.process;
@@ -70,13 +81,15 @@ BEAM_SYSCALL_WHEN(prctl, Strategy::kAnswer,
     case PR_SET_SECUREBITS:
       process.credentials_changed = true;  // as by the calls below
       return Answer::pass();
+    case PR_SET_VMA:
+      return is_unread(call.shared, process, {third, third + fourth}) ? Answer::escalate() : Answer::pass();
     default:
       return Answer::escalate();  // filters: sys_seccomp.cc
   }
 }
 
-// A Landlock domain wants what a seccomp filter wants: no new privileges, or the capability (landlock(7)). Remembered is only
-// that there is one: the kernel does not tell.
+// A Landlock domain wants what a seccomp filter wants: no new privileges, or the capability (landlock(7)). Remembered
+// is only that there is one: the kernel does not tell.
 BEAM_SYSCALL(landlock_restrict_self, Strategy::kAnswer, GuestFd, unsigned) {
   if (call.shared.view != nullptr) {
     return Answer::error(EOPNOTSUPP);  // with the rest of it (sys_names.cc)

@@ -20,6 +20,7 @@
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/unread_memory.h"
 #include "interpose/view_call.h"
 
 namespace beam::interpose {
@@ -115,8 +116,17 @@ void note_directory(ProcView& proc, const ProcNode& node, int flags) {
   }
 }
 
+// Files that show what is mapped: of a process whose memory has not all been read from its image, only then.
+std::shared_ptr<Process> shows_unread(const Shared& shared, const ProcNode& node) {
+  const auto process = rootfs::shows_mappings(node.host) ? shared.process(node.task.process) : nullptr;
+  return process != nullptr && is_unread(shared, *process, {}) ? process : nullptr;
+}
+
 Answer open_node(const AnswerCall& call, const ProcNode& node, int flags) {
   ProcView& proc = *call.shared.proc;
+  if (shows_unread(call.shared, node) != nullptr) {
+    return Answer::escalate();
+  }
   note_directory(proc, node, flags);
   const Decision decision = decide(call, node, flags);
   UniqueFd fd;
@@ -204,6 +214,11 @@ Answer open_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int fla
 
 Rewrite node_at_stop(RewriteCall& call, const ProcNode& node, std::size_t index, int flags,
                      std::unique_ptr<HostPathCall> progress) {
+  if (const auto process = shows_unread(call.shared(), node)) {
+    if (auto again = read_in_first(call, *process, {})) {
+      return std::move(*again);
+    }
+  }
   const Caller caller = caller_of(call);
   const AnswerCall context{call.shared(), caller};
   const Decision decision = decide(context, node, flags);
@@ -219,8 +234,8 @@ Rewrite node_at_stop(RewriteCall& call, const ProcNode& node, std::size_t index,
     case How::kListing:
       break;
   }
-  // Another thread has changed the path meanwhile, or the process that it names has gone.
-  return Rewrite::error(EAGAIN);
+  // Meanwhile memory was read in, another thread has changed the path, or the process that it names has gone.
+  return Rewrite::make_again(call);
 }
 
 Rewrite open_in_view_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std::size_t index, int flags,

@@ -13,8 +13,10 @@
 
 #include "interpose/clone.h"
 #include "interpose/shared.h"
+#include "interpose/shifted_clocks.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/unread_memory.h"
 
 namespace beam::interpose {
 
@@ -53,9 +55,6 @@ constexpr std::uint64_t kNamespaceFlags =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 constexpr std::uint64_t kSettid = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
 
-// fork names nobody; the result is translated at the exit that follows its event.
-const ListRegistration kForks{AllowedCall{SYS_fork, "fork"}};
-
 // A parent that the kernel itself holds for CLONE_VFORK can't be stopped, nor looked into: the event thread holds it
 // instead (Tracer::wait_for_vfork_child), and the kernel makes a child that shares its memory.
 struct Vfork : CloneInProgress {
@@ -93,18 +92,28 @@ int namespace_refusal(std::uint64_t flags) {
   return nonsense ? EINVAL : EPERM;
 }
 
+// A copy of memory that is read in later would not become one mapping again, as the kernel keeps apart what a process
+// inherited and what is its own (mm/vma.c, is_mergeable_anon_vma).
+std::optional<Rewrite> read_in_before_fork(RewriteCall& call, std::uint64_t flags) {
+  return (flags & CLONE_VM) != 0 ? std::nullopt : read_in_first(call, *call.task().process, {});
+}
+
 // A plain fork needs no stop at entry: its child's memory is its own, and holds the right id before the child runs.
 // Where memory is shared, the kernel must not write the host's id at all.
 BEAM_SYSCALL_WHEN(clone, Strategy::kRewrite,
                   (TrapWhen{{is_not(0, 0, CLONE_PARENT_SETTID)},
                             {is_not(0, 0, CLONE_VFORK)},
                             {is_not(0, 0, CLONE_VM), is_not(0, 0, CLONE_CHILD_SETTID)},
+                            {when_shifted(), is(0, 0, CLONE_VM)},
                             {is_not(0, 0, kNamespaceFlags | CLONE_UNTRACED | CLONE_PTRACE)}}),
                   CloneFlags flags, RemotePtr<void> stack, OutPtr<pid_t> parent_tid, RemotePtr<void> child_tid,
                   std::uint64_t tls) {
   (void)stack, (void)tls;
   if ((flags.value & kNamespaceFlags) != 0) {
     return Rewrite::error(namespace_refusal(flags.value));
+  }
+  if (auto again = read_in_before_fork(call, flags.value)) {
+    return std::move(*again);
   }
   auto progress = std::make_unique<CloneInProgress>();
   progress->flags = flags.value & ~std::uint64_t{CSIGNAL};
@@ -161,6 +170,9 @@ BEAM_SYSCALL(clone3, Strategy::kRewrite, RemotePtr<clone_args> pointer, std::uin
   }
   if (args.set_tid != 0 && args.set_tid_size == 1) {
     return Rewrite::error(set_tid_refusal(call.memory(), args));
+  }
+  if (auto again = read_in_before_fork(call, args.flags)) {
+    return std::move(*again);
   }
   auto progress = std::make_unique<CloneInProgress>();
   progress->flags = args.flags;

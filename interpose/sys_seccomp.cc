@@ -11,9 +11,13 @@
 #include "interpose/shared.h"
 #include "interpose/syscall_table.h"
 #include "interpose/tracer.h"
+#include "interpose/unread_memory.h"
 
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE 62
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
 #endif
 
 namespace beam::interpose {
@@ -144,7 +148,11 @@ Rewrite naming_process(RewriteCall& call, std::size_t index, std::uint64_t pid) 
   return Rewrite::until_exit(std::move(progress));
 }
 
-BEAM_ESCALATED(prctl, int option, std::uint64_t mode, std::uint64_t arguments) {
+BEAM_ESCALATED(prctl, int option, std::uint64_t mode, std::uint64_t arguments, std::uint64_t size) {
+  if (option == PR_SET_VMA) {
+    auto again = read_in_first(call, *call.task().process, {arguments, arguments + size});
+    return again ? std::move(*again) : Rewrite::pass();
+  }
   if (option == PR_SET_PTRACER) {
     return naming_process(call, 1, mode);
   }

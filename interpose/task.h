@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "interpose/agent/layout.h"
 #include "interpose/own_filters.h"
+#include "interpose/unread_memory.h"
 
 namespace beam::interpose {
 
@@ -30,6 +31,8 @@ struct AddressSpace {
   bool agent_mapped = false;
   std::uint64_t kernel_vdso = 0;   // where the kernel's own vDSO stands
   std::uint32_t slots_in_use = 0;  // one bit a slot of the agent's pages
+  // What is still to be read from the image of a thawed sandbox. Changed under the task table's mutex.
+  std::optional<UnreadMemory> unread;
 };
 
 struct Process {

@@ -59,6 +59,7 @@ FreezeReport report_of(const SandboxState& state, std::uint64_t bytes) {
 Result<FreezeReport> freeze_on_event_thread(Tracer& tracer, const FreezeOptions& options, ImageWriter& image,
                                             std::optional<Snapshot>& snapshot) {
   BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
+  BEAM_TRY(interpose::read_in_all(*quiesced));
   if (fault_point("freeze.quiesced")) {
     return Error(EIO, "freeze: fault point");
   }
@@ -153,6 +154,7 @@ Result<std::vector<Obstacle>> check(Engine& engine, const FreezeOptions& options
   engine.on_event_thread([&](Tracer& tracer) {
     result = [&]() -> Result<std::vector<Obstacle>> {
       BEAM_TRY_ASSIGN(const auto quiesced, QuiescedSandbox::begin(tracer));
+      BEAM_TRY(interpose::read_in_all(*quiesced));
       Collector collector(*quiesced, nullptr, options.stdio, &options.later_stdio);
       collector.set_consoles(options.consoles);
       BEAM_TRY(collector.run());

@@ -185,6 +185,8 @@ class ObjectKind {
   // After all descriptions have been collected and related: what only shows in the whole.
   virtual void check_all(CollectContext& /*context*/, std::vector<Obstacle>& /*obstacles*/) const {}
   [[nodiscard]] virtual Result<UniqueFd> make(MakeContext& context, std::string_view state) const = 0;
+  // It shows what a process has mapped, at any time from now on.
+  [[nodiscard]] virtual bool shows_mappings(std::string_view /*state*/) const { return false; }
   // Whether making it needs the processes and threads, which are stubs then. Else it is made before the first of them.
   [[nodiscard]] virtual bool made_after_processes(std::string_view /*state*/) const { return false; }
   // Whether reads of it are trapped, as what is read has to be translated (interpose/read_traps.h).

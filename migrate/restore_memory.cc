@@ -4,9 +4,12 @@
 #include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 
 #include "interpose/agent/layout.h"
@@ -20,7 +23,10 @@ constexpr int PR_SET_VMA = 0x53564d41;
 constexpr int PR_SET_VMA_ANON_NAME = 0;
 #endif
 constexpr long kMseal = 462;
-constexpr std::uint64_t kGuardInstall = 102;             // MADV_GUARD_INSTALL, since Linux 6.13
+constexpr std::uint64_t kGuardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kLongRun = 512UL << 10;  // bytes: shorter ones are read at once, or there would be too many
+constexpr std::size_t kMostUnread = 16384;       // mappings of a process; the kernel allows 65530
 constexpr std::size_t kLongestAuxiliaryVector = 2 * 52;  // words; sizeof(mm->saved_auxv)
 
 // Twice the index of the file, or of the inode that no path leads to; one more where the mapping must not become
@@ -65,6 +71,9 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
   for (const std::uint32_t file : shared) {
     shared_numbers[file] = numbers[next++];
   }
+  struct statvfs volume {};
+  may_map_pages_ =
+      pages && !shows_mappings_ && ::fstatvfs(pages.get(), &volume) == 0 && (volume.f_flag & ST_NOEXEC) == 0;
   const auto page_file = pages ? static_cast<std::uint64_t>(numbers[next]) : 0;
 
   BEAM_TRY(attach_sysv(remote, space));
@@ -86,51 +95,115 @@ Result<> Restorer::fill_memory(Remote& remote, const AddressSpaceState& space) {
     batch = Batch(remote);
     return success();
   };
-  auto run = space.pages.begin();
-  for (const Mapping& mapping : space.mappings) {
-    const bool has_pages = run != space.pages.end() && run->address < mapping.end;
+  std::vector<interpose::UnreadRun> unread;
+  const auto make_room = [&](const Mapping& mapping) -> Result<> {
     constexpr std::size_t kMostOfOne = 32;  // calls
     if (!batch.has_room(mapping.name.size() + kMostOfOne * sizeof(BeamAgentCall))) {
       BEAM_TRY(run_batch());
     }
+    return success();
+  };
+  const auto read = [&](std::uint64_t address, std::uint64_t size, std::uint64_t offset) {
+    readings.push_back({batch.add("read memory from the image", SYS_pread64, page_file, address, size, offset), size});
+  };
+  auto run = space.pages.begin();
+  for (const Mapping& mapping : space.mappings) {
+    const auto first = run;
+    while (run != space.pages.end() && run->address < mapping.end) {
+      ++run;
+    }
+    const bool has_pages = run != first;
+    const bool later = read_later(mapping, first, run);
+    const std::size_t known_unread = unread.size();
+    BEAM_TRY(make_room(mapping));
     map(batch, mapping, has_pages, file_numbers, shared_numbers);
-    for (; run != space.pages.end() && run->address < mapping.end; ++run) {
-      constexpr std::uint64_t kMostAtOnce = 1ULL << 30;  // read(2) takes no more than 2 GiB
-      for (std::uint64_t done = 0; done < run->size; done += kMostAtOnce) {
-        if (!batch.has_room(mapping.name.size() + kMostOfOne * sizeof(BeamAgentCall))) {
-          BEAM_TRY(run_batch());
+    for (auto each = first; each != run; ++each) {
+      if (later && each->size >= kLongRun && unread.size() < kMostUnread) {
+        if (unread.size() == known_unread) {
+          // What is written to before it is split stays one mapping, once its parts are alike again.
+          read(each->address, kPage, each->offset);
         }
-        const std::uint64_t size = std::min(run->size - done, kMostAtOnce);
-        readings.push_back({batch.add("read memory from the image", SYS_pread64, page_file, run->address + done, size,
-                                      run->offset + done),
-                            size});
+        unread.push_back({each->address, each->address + each->size, each->offset, mapping.start, mapping.end,
+                          mapping.no_reserve, mapping.advice, mapping.name});
+        continue;
+      }
+      constexpr std::uint64_t kMostAtOnce = 1ULL << 30;  // read(2) takes no more than 2 GiB
+      for (std::uint64_t done = 0; done < each->size; done += kMostAtOnce) {
+        BEAM_TRY(make_room(mapping));
+        read(each->address + done, std::min(each->size - done, kMostAtOnce), each->offset + done);
       }
     }
-    const std::uint64_t size = mapping.end - mapping.start;
-    if (has_pages && (mapping.protection & PROT_WRITE) == 0) {
-      batch.add("protect memory", SYS_mprotect, mapping.start, size, mapping.protection);
-    }
-    for (const std::int32_t advice : mapping.advice) {
-      batch.add("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice));
-    }
-    if (mapping.locked) {
-      batch.add("lock memory", SYS_mlock2, mapping.start, size, mapping.locked_on_fault ? MLOCK_ONFAULT : 0U);
-    }
-    if (!mapping.name.empty()) {
-      // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
-      batch.add(nullptr, SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start, size,
-                batch.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
-    }
-    if (mapping.sealed) {
-      batch.add("seal memory", kMseal, mapping.start, size, 0);
+    finish_mapping(batch, mapping, has_pages);
+    for (std::size_t i = known_unread; i < unread.size(); ++i) {
+      BEAM_TRY(make_room(mapping));
+      const std::uint64_t flags = MAP_PRIVATE | MAP_FIXED | (mapping.no_reserve ? std::uint64_t{MAP_NORESERVE} : 0);
+      batch.add("map memory from the image", SYS_mmap, unread[i].start, unread[i].end - unread[i].start,
+                mapping.protection, flags, page_file, unread[i].offset);
     }
   }
   BEAM_TRY(run_batch());
   for (const MemoryArea& guard : space.guards) {
     BEAM_TRY(remote.call("guard memory", SYS_madvise, guard.address, guard.size, kGuardInstall));
   }
+  BEAM_TRY(note_unread(remote, std::move(unread), std::move(pages)));
   BEAM_TRY(close_all_but_control(remote));
   return set_layout(remote, space.layout);
+}
+
+// Private memory alone has nothing that a mapping of the page file could not have until it has been read in
+// (interpose/unread_memory.h): not a stack that grows, and not what is locked, sealed or emptied by a fork. What is
+// executable, or may become so, could not be on a file system that is mounted without.
+bool Restorer::read_later(const Mapping& mapping, PageRuns first, PageRuns last) const {
+  constexpr std::uint64_t kWorthIt = 4UL << 20;  // bytes that take as long to read as reading them later costs
+  std::uint64_t size = 0;
+  for (auto run = first; run != last; ++run) {
+    size += run->size;
+  }
+  return may_map_pages_ && !options_.eager && size >= kWorthIt && mapping.backing == Backing::kAnonymous &&
+         !mapping.shared && !mapping.grows_down && !mapping.locked && !mapping.sealed &&
+         (mapping.protection & PROT_EXEC) == 0 &&
+         std::find(mapping.advice.begin(), mapping.advice.end(), MADV_WIPEONFORK) == mapping.advice.end();
+}
+
+void Restorer::finish_mapping(Batch& batch, const Mapping& mapping, bool has_pages) {
+  const std::uint64_t size = mapping.end - mapping.start;
+  if (has_pages && (mapping.protection & PROT_WRITE) == 0) {
+    batch.add("protect memory", SYS_mprotect, mapping.start, size, mapping.protection);
+  }
+  for (const std::int32_t advice : mapping.advice) {
+    batch.add("advise on memory", SYS_madvise, mapping.start, size, static_cast<std::uint64_t>(advice));
+  }
+  if (mapping.locked) {
+    batch.add("lock memory", SYS_mlock2, mapping.start, size, mapping.locked_on_fault ? MLOCK_ONFAULT : 0U);
+  }
+  if (!mapping.name.empty()) {
+    // A kernel without names for memory does without (CONFIG_ANON_VMA_NAME).
+    batch.add(nullptr, SYS_prctl, static_cast<std::uint64_t>(PR_SET_VMA), PR_SET_VMA_ANON_NAME, mapping.start, size,
+              batch.put_bytes(mapping.name.c_str(), mapping.name.size() + 1));
+  }
+  if (mapping.sealed) {
+    batch.add("seal memory", kMseal, mapping.start, size, 0);
+  }
+}
+
+Result<> Restorer::note_unread(Remote& remote, std::vector<interpose::UnreadRun> runs, UniqueFd pages) {
+  if (runs.empty()) {
+    return success();
+  }
+  struct stat info {};
+  interpose::UnreadMemory unread;
+  unread.identity = interpose::mapped_identity(remote.task().tid.value(), runs.front().start);
+  if (::fstat(pages.get(), &info) != 0 || unread.identity.empty()) {
+    return Error(ENOENT, "find what is mapped from the image");
+  }
+  unread.modified_ns = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
+  unread.file = std::make_shared<const UniqueFd>(std::move(pages));
+  for (auto& run : runs) {
+    unread.runs.emplace(run.start, std::move(run));
+  }
+  const std::unique_lock lock(tracer_.shared().tasks.mutex());
+  remote.task().process->space->unread = std::move(unread);
+  return success();
 }
 
 void Restorer::map(Batch& batch, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,

@@ -50,6 +50,9 @@ Restorer::Restorer(interpose::Tracer& tracer, const Image& image, const SandboxS
       by_space_[process.address_space].push_back(&process);
     }
   }
+  shows_mappings_ = std::any_of(state_.objects.begin(), state_.objects.end(), [](const ObjectRecord& object) {
+    return find_kind(object.kind)->shows_mappings(object.state);
+  });
 }
 
 Restorer::~Restorer() {

@@ -31,6 +31,7 @@ namespace beam::migrate {
 struct RestoreOptions {
   std::array<int, 3> stdio{0, 1, 2};  // not owned
   bool force = false;                 // go on with files that have changed since the freeze
+  bool eager = false;                 // read all memory at once
   const std::vector<int>* consoles = nullptr;
 };
 
@@ -107,6 +108,10 @@ class Restorer {
   Result<> fill_memory(Remote& remote, const AddressSpaceState& space);
   static void map(Batch& batch, const Mapping& mapping, bool has_pages, const std::map<std::uint32_t, int>& files,
                   const std::map<std::uint32_t, int>& shared);
+  using PageRuns = std::vector<PageRun>::const_iterator;
+  [[nodiscard]] bool read_later(const Mapping& mapping, PageRuns first, PageRuns last) const;
+  static void finish_mapping(Batch& batch, const Mapping& mapping, bool has_pages);
+  Result<> note_unread(Remote& remote, std::vector<interpose::UnreadRun> runs, UniqueFd pages);
   Result<> set_layout(Remote& remote, const MemoryLayout& layout);
 
   // restore_files.cc
@@ -174,6 +179,8 @@ class Restorer {
   UniqueFd control_;     // ours: descriptors are sent to the stubs through it
   int control_fd_ = -1;  // the other end's number in every stub
   std::uint64_t vdso_place_ = 0;
+  bool shows_mappings_ = false;  // something that is open in the sandbox does
+  bool may_map_pages_ = false;   // programs could also execute what is mapped from the page file
 };
 
 }  // namespace beam::migrate

@@ -61,7 +61,7 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
       recall_layer(*layer, *tracer.shared().view);
     }
     tracer.shared().message_traps = state.message_traps & (interpose::kTrapSends | interpose::kTrapReceives);
-    Restorer restorer(tracer, image, state, {options.stdio, options.force, &options.consoles});
+    Restorer restorer(tracer, image, state, {options.stdio, options.force, options.eager, &options.consoles});
     result = restorer.build();
     if (result->ok() && options.confirm) {
       result = options.confirm();
@@ -74,6 +74,9 @@ Result<std::unique_ptr<interpose::Engine>> thaw(const Image& image, ThawOptions 
   });
   if (!result->ok()) {
     return std::move(*result).error();
+  }
+  if (!options.eager) {
+    engine->read_in_background();
   }
   return engine;
 }

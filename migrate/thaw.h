@@ -15,7 +15,10 @@ namespace beam::migrate {
 struct ThawOptions {
   std::array<int, 3> stdio{0, 1, 2};  // what the sandbox's open streams are connected to; -1: /dev/null; not consumed
   std::vector<int> consoles;          // slave ends of the new terminals, as many as the image has; not consumed
-  bool force = false;                 // go on with files that have changed since the freeze
+  // Read all memory before the sandbox runs. Otherwise much of it is read while it runs, from the image's files, which
+  // may be removed meanwhile, but not written to.
+  bool eager = false;
+  bool force = false;  // go on with files that have changed since the freeze
   // An empty host_name: the image's. A view for an image with a private layer, which is unpacked to where that view has
   // its own; nothing may be there.
   interpose::EngineOptions engine;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -476,6 +477,12 @@ std::string shown_path(std::string_view host, const ProcTasks& tasks) {
   }
   const auto shown = shown_proc_path(host, tasks);
   return shown ? *shown : tasks.listing_at(host).value_or(std::string(host));
+}
+
+bool shows_mappings(std::string_view path) {
+  constexpr std::array<std::string_view, 5> kFiles = {"/maps", "/smaps", "/smaps_rollup", "/numa_maps", "/pagemap"};
+  return path.find("/map_files") != std::string_view::npos ||
+         std::any_of(kFiles.begin(), kFiles.end(), [&](auto file) { return path.ends_with(file); });
 }
 
 std::string text_file_name(std::string_view shown) {

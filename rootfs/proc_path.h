@@ -101,6 +101,9 @@ class ProcWalk {
 // lead to /proc/HOSTPID, to snapshots and to the memory files that hold translated texts. Unchanged when it is neither.
 [[nodiscard]] std::string shown_path(std::string_view host, const ProcTasks& tasks);
 
+// Whether a file of /proc, by its path, shows what a process has mapped.
+[[nodiscard]] bool shows_mappings(std::string_view path);
+
 // The name of the memory file that holds the text of `shown` ("/proc/1/stat"), as memfd_create(2) takes it.
 [[nodiscard]] std::string text_file_name(std::string_view shown);
 

@@ -49,6 +49,7 @@ struct ThawConfig {
   std::vector<ConsoleState> consoles;
   bool client_terminal = false;  // the client has one, whose window counts
   bool force = false;
+  bool eager = false;
   VirtualPid root;  // as in SandboxDescription
   VirtualPid target;
   bool stopped = false;

@@ -278,6 +278,7 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   BEAM_TRY_ASSIGN(const auto image, migrate::Image::open(thaw.image));
   options.stdio = numbers(sources.streams);
   options.force = thaw.force;
+  options.eager = thaw.eager;
   options.engine.host_name = config_.record.host_name;
   options.engine.network = network_.space;
   options.engine.outside = config_.record.network != kNetworkNone;

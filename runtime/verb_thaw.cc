@@ -20,6 +20,7 @@ struct ThawOptions {
   bool detach = false;
   bool remove = false;
   bool force = false;
+  bool eager = false;
 };
 
 void declare(CLI::App& app, ThawOptions& options) {
@@ -27,6 +28,7 @@ void declare(CLI::App& app, ThawOptions& options) {
   app.add_option("--name", options.name, "Name of the thawed sandbox (default: the frozen one's)")->type_name("NEW");
   app.add_flag("-d,--detach", options.detach, "Run in the background and print the name");
   app.add_flag("--rm", options.remove, "Remove the sandbox when it has ended");
+  app.add_flag("--eager", options.eager, "Read all memory from the image before it runs, rather than while it does");
   app.add_flag("--force", options.force, "Go on with files that have changed since the freeze");
 }
 
@@ -69,6 +71,7 @@ int verb_thaw(const std::vector<std::string>& arguments) {
   config.record.detached = options.detach;
   config.record.remove_at_end = options.remove;
   config.thaw->force = options.force;
+  config.thaw->eager = options.eager;
   const SignalBlock signals;
   auto terminal = options.detach || config.streams.terminal_mask == 0 ? std::nullopt : Terminal::find();
   if (terminal) {

@@ -11,6 +11,7 @@
 #include <charconv>
 
 #include "migrate/object_kind.h"
+#include "rootfs/proc_path.h"
 
 namespace beam::migrate {
 
@@ -74,6 +75,10 @@ class PseudoFile : public KindOf<PseudoFileState> {
   bool made_after_processes(std::string_view bytes) const override {
     const auto state = decode<PseudoFileState>(bytes);
     return state.ok() && state->process != 0;
+  }
+  bool shows_mappings(std::string_view bytes) const override {
+    const auto state = decode<PseudoFileState>(bytes);
+    return state.ok() && state->process != 0 && rootfs::shows_mappings(state->path);
   }
 
  protected:
