@@ -70,6 +70,8 @@ struct SpawnRequest {
   bool new_session = true;            // setsid(2) first
   bool controlling_terminal = false;  // the first terminal among stdio becomes the controlling one of the new session
   mode_t umask = 022;
+  // Files that the process and its descendants may execute and map though the mount view does not have them.
+  std::vector<std::string> executables;
   bool is_own = false;     // a program of Beam's, found on the workstation even where the mount view does not show it
   sigset_t signal_mask{};  // blocked signals
   sigset_t ignored_signals{};        // all others have their default action

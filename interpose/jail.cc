@@ -108,7 +108,7 @@ int landlock_version() {
   return version < 0 ? 0 : static_cast<int>(version);
 }
 
-Result<UniqueFd> make_jail(const rootfs::View& view) {
+Result<UniqueFd> make_jail(const rootfs::View& view, const std::vector<std::string>& executables) {
   const int version = landlock_version();
   if (version == 0) {
     BEAM_LOG_WARN(kInterpose, "this kernel has no Landlock: the sandbox is kept by its views and by seccomp alone");
@@ -134,6 +134,9 @@ Result<UniqueFd> make_jail(const rootfs::View& view) {
     if (mount->kind == MountKind::kHost) {
       rules.allow("/" + mount->source, mount->read_only ? kRead : kRead | kWriteFile | kTruncate | kIoctlDev);
     }
+  }
+  for (const std::string& path : executables) {
+    rules.allow(path, kExecute | kReadFile);
   }
   rules.allow("/proc", kRead | kWriteFile | kTruncate);
   for (const char* device :

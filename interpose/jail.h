@@ -3,6 +3,9 @@
 // and terminals. So that is all that their domain allows.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "rootfs/view.h"
@@ -12,7 +15,8 @@ namespace beam::interpose {
 // The version of Landlock that this kernel has; 0: none.
 [[nodiscard]] int landlock_version();
 // A ruleset for the first process of a tree, to be entered by landlock_restrict_self(2). No descriptor: the kernel has
-// no Landlock, which is no failure.
-[[nodiscard]] Result<UniqueFd> make_jail(const rootfs::View& view);
+// no Landlock, which is no failure. `executables`: files of the workstation that may be executed though the view does
+// not have them.
+[[nodiscard]] Result<UniqueFd> make_jail(const rootfs::View& view, const std::vector<std::string>& executables);
 
 }  // namespace beam::interpose

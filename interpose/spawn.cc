@@ -209,7 +209,7 @@ Result<HostPid> Tracer::start_process(const SpawnRequest& request) {
   std::vector<int> parked(4 + request.inherit.size());
   UniqueFd jail;
   if (shared_.view != nullptr) {
-    BEAM_TRY_ASSIGN(jail, make_jail(*shared_.view));
+    BEAM_TRY_ASSIGN(jail, make_jail(*shared_.view, request.executables));
   }
   const pid_t pid = ::fork();
   if (pid < 0) {

@@ -120,6 +120,9 @@ Result<> Restorer::make_first(const ProcessState& process) {
   request.stdio = {null.get(), null.get(), null.get()};
   request.inherit = {theirs.get()};
   request.new_session = process.session == process.vpid;
+  for (const auto& [path, carried] : carried_) {
+    request.executables.push_back(carried);
+  }
   BEAM_TRY_ASSIGN(Task * task, tracer_.spawn_held(request, VirtualPid(process.vpid)));
   task->process->set_view_root(process.view_root);
   leaders_[process.vpid] = task;

@@ -234,6 +234,8 @@ Result<pid_t> Rehearsal::start_moved() {
   } else {
     words.insert(words.end(), {"--unset-env", "BEAM_HOME"});
   }
+  // What it leaves in its directory is compared; what it writes elsewhere is the sandbox's own.
+  words.insert(words.end(), {"--rw", path("work")});
   words.emplace_back("--");
   words.insert(words.end(), command_.begin(), command_.end());
   if (lab_) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "rootfs/layer_diff.h"
@@ -109,12 +110,14 @@ Result<std::string> working_directory(const std::string& asked) {
   return path;
 }
 
-// The mount view of these options; none when there is none of them. BEAM_VIEW=1 asks for one without any.
+// The mount view of these options. None where everything is the workstation's own and nothing is left out or put
+// elsewhere: then the kernel resolves the paths.
 std::optional<rootfs::MountOptions> mount_options(const RunOptions& options, const std::string& directory) {
   const rootfs::MountOptions& asked = options.mounts;
-  const char* always = ::getenv("BEAM_VIEW");
-  if (asked.writable.empty() && asked.binds.empty() && asked.tmpfs.empty() && asked.hidden.empty() &&
-      asked.shown.empty() && (always == nullptr || std::string_view(always) != "1")) {
+  const auto is_root = [](const std::string& path) { return path == "/"; };
+  if (std::any_of(asked.writable.begin(), asked.writable.end(), is_root) &&
+      std::any_of(asked.shown.begin(), asked.shown.end(), is_root) && asked.binds.empty() && asked.tmpfs.empty() &&
+      asked.hidden.empty()) {
     return std::nullopt;
   }
   rootfs::MountOptions mounts = asked;

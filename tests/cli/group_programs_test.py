@@ -69,7 +69,7 @@ class GroupPrograms(cli.Case):
 
     def serve(self, *command):
         """Starts it, and gives its addresses."""
-        self.ok("run", "-d", "--name", "server", "--group", "g", "--", *command)
+        self.ok("run", "-d", "--name", "server", "--group", "g", "--rw", self.work, "--", *command)
         address = self.ps()["server"]["address"]
         return address, "fd62:6561:6d00::6440:" + address.rsplit(".", 1)[1]
 
