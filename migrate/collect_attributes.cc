@@ -223,7 +223,11 @@ Result<> Collector::posix_timers(Remote& remote, ProcessState& state) {
       const auto value = batch.get<itimerspec>(places[i - done]);
       const auto ns = [](const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; };
       state.posix_timers[i].interval_ns = ns(value.it_interval);
-      state.posix_timers[i].left_ns = ns(value.it_value);
+      const std::int64_t left = ns(value.it_value);
+      const bool by_clock = state.posix_timers[i].clock >= 0 &&
+                            state.posix_timers[i].clock != CLOCK_PROCESS_CPUTIME_ID &&
+                            state.posix_timers[i].clock != CLOCK_THREAD_CPUTIME_ID;
+      state.posix_timers[i].left_ns = by_clock ? context_.left_when_begun(left) : left;
     }
   }
   return success();

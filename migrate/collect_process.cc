@@ -56,7 +56,7 @@ Collector::Collector(interpose::QuiescedSandbox& sandbox, ImageWriter* image, co
                      const std::vector<std::array<int, 3>>* later_stdio)
     : sandbox_(sandbox),
       image_(image),
-      context_{sandbox.shared(), stdio, nullptr, later_stdio, image, true, {}, {}, {}, {}, {}} {
+      context_{.shared = sandbox.shared(), .stdio = stdio, .later_stdio = later_stdio, .image = image} {
   context_.keep_inode = [this](const OpenFile& file, InodeKind kind, const std::string& name) {
     return keep_inode(file, kind, name);
   };
@@ -88,8 +88,8 @@ std::vector<Collector::LiveProcess> Collector::live_processes() const {
 Result<> Collector::run() {
   const auto& shared = sandbox_.shared();
   note_unread_events();
-  began_ns_ = clock_ns(CLOCK_MONOTONIC);
-  state_.clocks = {clock_ns(CLOCK_REALTIME), began_ns_ + shared.clock_offsets.monotonic_ns,
+  context_.began_ns = clock_ns(CLOCK_MONOTONIC);
+  state_.clocks = {clock_ns(CLOCK_REALTIME), context_.began_ns + shared.clock_offsets.monotonic_ns,
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};
   state_.host_name = shared.host_name();
   state_.network = collect_network(shared.options.network.get());
@@ -427,7 +427,10 @@ Result<> Collector::remote_process_state(Remote& remote, const std::string& stat
     const auto timer = batch.get<itimerval>(timers[static_cast<std::size_t>(which)]);
     const auto us = [](const timeval& time) { return time.tv_sec * 1'000'000LL + time.tv_usec; };
     if (us(timer.it_value) != 0) {
-      state.timers.push_back({which, us(timer.it_interval), us(timer.it_value)});
+      const std::int64_t left = us(timer.it_value);
+      const bool by_clock = which == ITIMER_REAL;  // the others count processor time
+      state.timers.push_back(
+          {which, us(timer.it_interval), by_clock ? context_.left_when_begun(left * 1000) / 1000 : left});
     }
   }
   state.subreaper = batch.get<int>(subreaper) != 0;

@@ -52,7 +52,7 @@ Result<ThreadState> Collector::thread(Remote& remote) {
   state.registers.resize(sizeof *regs / sizeof(std::uint64_t));
   std::memcpy(state.registers.data(), regs, sizeof *regs);
   state.signal_mask = *mask;
-  state.call = interrupted_call(*regs, task, began_ns_);
+  state.call = interrupted_call(*regs, task, context_.began_ns);
   BEAM_TRY_ASSIGN(state.extended, read_extended_state(tid));
   RseqConfiguration rseq{};
   if (::ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid.value(), sizeof rseq, &rseq) > 0 && rseq.address != 0) {

@@ -150,7 +150,6 @@ class Collector {
   interpose::QuiescedSandbox& sandbox_;
   ImageWriter* image_;
   CollectContext context_;
-  std::int64_t began_ns_ = 0;  // of this workstation's CLOCK_MONOTONIC: when the sandbox's clocks were read
   SandboxState state_;
   std::vector<Obstacle> obstacles_;
   std::map<std::pair<dev_t, ino_t>, std::vector<KnownFile>> known_files_;

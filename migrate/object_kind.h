@@ -13,6 +13,7 @@
 #include <any>
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <memory>
@@ -97,15 +98,18 @@ struct CollectContext {
   const std::vector<std::array<int, 3>>* later_stdio = nullptr;  // the same of processes that were started later
   ImageWriter* image = nullptr;  // null: `check` only wants to know whether it could be frozen
   bool ends = true;              // the sandbox ends with the freeze: what can be asked only once may be asked
-  SharedParts parts;
+  SharedParts parts = {};
 
   // While objects are related:
   // The object behind a descriptor of the supervisor's own, which becomes one when it is none yet: a message in flight
   // holds descriptions that no process has a number for. `vpid` is named in obstacles. 0: it can't be frozen, and that
   // has been noted.
-  std::function<Result<std::uint32_t>(VirtualPid vpid, UniqueFd fd)> object_of;
+  std::function<Result<std::uint32_t>(VirtualPid vpid, UniqueFd fd)> object_of = {};
   // The descriptions of one inode.
-  std::function<const std::vector<KnownFile>&(dev_t device, ino_t inode)> known;
+  std::function<const std::vector<KnownFile>&(dev_t device, ino_t inode)> known = {};
+
+  // CLOCK_MONOTONIC of this workstation when the sandbox's clocks were read, at which they stand still.
+  std::int64_t began_ns = 0;
 
   // What inotify instances had to tell when the sandbox was stopped, in bytes: Beam's own looking round may add to it.
   struct UnreadEvents {
@@ -117,7 +121,7 @@ struct CollectContext {
 
   // At any time: has the contents of an inode kept that no path leads to; its index for MakeContext::inode. The rest of
   // what is known of it comes from the description.
-  std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode;
+  std::function<Result<std::uint32_t>(const OpenFile& file, InodeKind kind, const std::string& name)> keep_inode = {};
 
   // What kinds have to do when the image is durable, before the sandbox ends; not when it runs on.
   std::vector<std::function<void()>> at_end = {};
@@ -128,6 +132,13 @@ struct CollectContext {
   std::function<void(HostPid tid, int fd)> trap_reads = {};
 
   [[nodiscard]] bool contents() const { return image != nullptr; }
+  // What a running timer that has `left_ns` left now had left when the clocks were read: it ends at no earlier time of
+  // theirs for having been asked later. 0 stays 0: it does not run.
+  [[nodiscard]] std::int64_t left_when_begun(std::int64_t left_ns) const {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return left_ns == 0 ? 0 : left_ns + now.tv_sec * 1'000'000'000LL + now.tv_nsec - began_ns;
+  }
 };
 
 struct MakeContext {

@@ -47,7 +47,7 @@ class Timerfd : public KindOf<TimerfdState> {
   }
 
  protected:
-  Result<TimerfdState> collect_state(CollectContext& /*context*/, const OpenFile& file) const override {
+  Result<TimerfdState> collect_state(CollectContext& context, const OpenFile& file) const override {
     // Asking for the time lets the kernel count what has expired since the last read (fs/timerfd.c), so ask first.
     itimerspec left{};
     if (::timerfd_gettime(file.copy.get(), &left) != 0) {
@@ -72,6 +72,7 @@ class Timerfd : public KindOf<TimerfdState> {
       ::clock_gettime(CLOCK_REALTIME, &now);
       state.deadline_ns = nanoseconds(now) + state.remaining_ns;
     }
+    state.remaining_ns = context.left_when_begun(state.remaining_ns);
     return state;
   }
 

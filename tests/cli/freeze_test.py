@@ -42,7 +42,7 @@ class FreezeAndThaw(Frozen):
             self.assertEqual((result.returncode, result.stdout, result.stderr), (7, f"two {word}\n", ""))
 
     def test_what_was_thawed_freezes_again(self):
-        image = self.frozen(command='n=0; echo "one first"; read x; while read a; do n=$((n+1)); echo "$n $a"; done; exit $n')
+        image = self.frozen(command='n=0; read x; echo "one $x"; while read a; do n=$((n+1)); echo "$n $a"; done; exit $n')
         for round_number in range(1, 4):
             thaw = self.popen("thaw", image, stdin=subprocess.PIPE)
             thaw.stdin.write(f"line{round_number}\n")
@@ -70,7 +70,7 @@ class FreezeAndThaw(Frozen):
             self.assertEqual((one.read(), two.read()), ("before\n", "head\nafter x\n"))
 
     def test_the_end_of_a_stream_is_seen_after_a_thaw_too(self):
-        image = self.frozen(command='echo "one first"; read x; read y; exec >&- 2>&-; exec sleep 1000')
+        image = self.frozen(command='read x; echo "one $x"; read x; read y; exec >&- 2>&-; exec sleep 1000')
         thaw = self.popen("thaw", "--rm", image, stdin=subprocess.PIPE)
         thaw.stdin.write("x\ny\n")
         thaw.stdin.flush()
@@ -132,7 +132,7 @@ class FreezeAndThaw(Frozen):
         self.assertTrue(os.path.isdir(image))
 
     def test_signals_go_on_to_a_foreground_thaw(self):
-        image = self.frozen(command='echo "one first"; trap "exit 5" INT; while :; do sleep 1000 & wait; done')
+        image = self.frozen(command='trap "exit 5" INT; read x; echo "one $x"; while :; do sleep 1000 & wait; done')
         thaw = self.popen("thaw", image)
         while self.ps().get("box", {}).get("state") != "running":
             pass
