@@ -11,6 +11,8 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <thread>
+#include <utility>
 
 #include "base/fault.h"
 #include "migrate/codec.h"
@@ -95,80 +97,141 @@ bool remove_abandoned(const std::string& path) {
 // --- writing ---
 
 ImageFileWriter::ImageFileWriter(UniqueFd fd, std::string path, std::string name, bool compress)
-    : fd_(std::move(fd)), path_(std::move(path)), name_(std::move(name)), hash_(XXH3_createState()) {
-  XXH3_64bits_reset(hash_.get());
+    : name_(std::move(name)), sink_(std::make_unique<Sink>()) {
+  sink_->fd = std::move(fd);
+  sink_->path = std::move(path);
+  sink_->hash.reset(XXH3_createState());
+  XXH3_64bits_reset(sink_->hash.get());
   if (compress) {
-    compressor_.reset(ZSTD_createCCtx());
-    ZSTD_CCtx_setParameter(compressor_.get(), ZSTD_c_compressionLevel, kCompressionLevel);
-    buffer_.resize(ZSTD_CStreamOutSize());
+    sink_->compressor.reset(ZSTD_createCCtx());
+    ZSTD_CCtx* const context = sink_->compressor.get();
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kCompressionLevel);
+    // A library that was built without threads compresses in this one.
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, static_cast<int>(std::thread::hardware_concurrency()));
+    sink_->buffer.resize(ZSTD_CStreamOutSize());
   }
 }
 
 Result<> ImageFileWriter::append(const void* bytes, std::size_t size) {
-  if (fault_point("image.write")) {
-    return Error(ENOSPC, path_ + ": write");
+  const auto* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    BEAM_TRY_ASSIGN(const auto to, room());
+    const std::size_t part = std::min(size, to.size());
+    std::memcpy(to.data(), at, part);
+    BEAM_TRY(append_room(part));
+    at += part;
+    size -= part;
   }
-  size_ += size;
-  return compressor_ ? compress(bytes, size, ZSTD_e_continue) : write(bytes, size);
+  return success();
 }
 
-Result<> ImageFileWriter::compress(const void* bytes, std::size_t size, ZSTD_EndDirective end) {
+Result<std::span<char>> ImageFileWriter::room() {
+  char* buffer = nullptr;
+  if (behind_ != nullptr) {
+    BEAM_TRY_ASSIGN(buffer, behind_->buffer());
+  } else {
+    room_.resize(WriteBehind::kBuffer);
+    buffer = room_.data();
+  }
+  return std::span<char>(buffer, WriteBehind::kBuffer).subspan(used_);
+}
+
+Result<> ImageFileWriter::append_room(std::size_t size) {
+  if (fault_point("image.write")) {
+    return Error(ENOSPC, sink_->path + ": write");
+  }
+  BEAM_TRY_ASSIGN(const auto filled, room());
+  size_ += size;
+  used_ += size;
+  if (sink_->compressor == nullptr) {
+    XXH3_64bits_update(sink_->hash.get(), filled.data(), size);
+  }
+  return used_ == WriteBehind::kBuffer ? pass_on() : success();
+}
+
+Result<> ImageFileWriter::pass_on() {
+  const std::size_t size = std::exchange(used_, 0);
+  if (behind_ != nullptr) {
+    behind_->put(size);
+    return success();
+  }
+  BEAM_TRY(sink_->store(room_.data(), size));
+  constexpr std::uint64_t kWorthAThread = 4U << 20U;  // bytes
+  if (size_ >= kWorthAThread) {
+    behind_ = std::make_unique<WriteBehind>(
+        [sink = sink_.get()](const char* bytes, std::size_t part) { return sink->store(bytes, part); });
+    room_ = {};
+  }
+  return success();
+}
+
+Result<> ImageFileWriter::Sink::store(const char* bytes, std::size_t size) {
+  return compressor != nullptr ? compress(bytes, size, ZSTD_e_continue) : write(bytes, size);
+}
+
+Result<> ImageFileWriter::Sink::compress(const void* bytes, std::size_t size, ZSTD_EndDirective end) {
   ZSTD_inBuffer in{bytes, size, 0};
   for (;;) {
-    ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
-    const std::size_t left = ZSTD_compressStream2(compressor_.get(), &out, &in, end);
+    ZSTD_outBuffer out{buffer.data(), buffer.size(), 0};
+    const std::size_t left = ZSTD_compressStream2(compressor.get(), &out, &in, end);
     if (ZSTD_isError(left) != 0) {
-      return Error(ENOMEM, path_ + ": compress: " + ZSTD_getErrorName(left));
+      return Error(ENOMEM, path + ": compress: " + ZSTD_getErrorName(left));
     }
-    BEAM_TRY(write(buffer_.data(), out.pos));
+    XXH3_64bits_update(hash.get(), buffer.data(), out.pos);
+    BEAM_TRY(write(buffer.data(), out.pos));
     if (end == ZSTD_e_end ? left == 0 : in.pos == in.size) {
       return success();
     }
   }
 }
 
-Result<> ImageFileWriter::write(const void* bytes, std::size_t size) {
-  XXH3_64bits_update(hash_.get(), bytes, size);
+Result<> ImageFileWriter::Sink::write(const void* bytes, std::size_t size) {
   const auto* at = static_cast<const char*>(bytes);
   while (size > 0) {
-    const ssize_t put = ::write(fd_.get(), at, size);
+    const ssize_t put = ::write(fd.get(), at, size);
     if (put < 0 && errno == EINTR) {
       continue;
     }
     if (put <= 0) {
-      return Error::from_errno(path_ + ": write");
+      return Error::from_errno(path + ": write");
     }
     at += put;
-    stored_ += static_cast<std::uint64_t>(put);
+    stored += static_cast<std::uint64_t>(put);
     size -= static_cast<std::size_t>(put);
   }
   // The disk works while the rest is read: little is left for fsync(2) to wait for. Where it can't, nothing is lost.
   constexpr std::uint64_t kAhead = 8 << 20;
-  if (stored_ - flushing_ >= kAhead) {
-    (void)::sync_file_range(fd_.get(), static_cast<off_t>(flushing_), static_cast<off_t>(stored_ - flushing_),
+  if (stored - flushing >= kAhead) {
+    (void)::sync_file_range(fd.get(), static_cast<off_t>(flushing), static_cast<off_t>(stored - flushing),
                             SYNC_FILE_RANGE_WRITE);
-    flushing_ = stored_;
+    flushing = stored;
   }
   return success();
 }
 
 Result<> ImageFileWriter::make_executable() {
-  return ::fchmod(fd_.get(), 0700) == 0 ? success() : Result<>(Error::from_errno(path_ + ": make executable"));
+  return ::fchmod(sink_->fd.get(), 0700) == 0 ? success()
+                                              : Result<>(Error::from_errno(sink_->path + ": make executable"));
 }
 
 Result<ImageFile> ImageFileWriter::finish() {
-  if (compressor_) {
-    BEAM_TRY(compress(nullptr, 0, ZSTD_e_end));
+  BEAM_TRY(pass_on());
+  if (behind_ != nullptr) {
+    BEAM_TRY(behind_->finish());
+  }
+  if (sink_->compressor != nullptr) {
+    BEAM_TRY(sink_->compress(nullptr, 0, ZSTD_e_end));
   }
   struct stat info {};
   if (fault_point("image.sync")) {
-    return Error(EIO, path_ + ": flush to the disk");
+    return Error(EIO, sink_->path + ": flush to the disk");
   }
-  if (::fsync(fd_.get()) != 0 || ::fstat(fd_.get(), &info) != 0) {
-    return Error::from_errno(path_ + ": flush to the disk");
+  if (::fsync(sink_->fd.get()) != 0 || ::fstat(sink_->fd.get(), &info) != 0) {
+    return Error::from_errno(sink_->path + ": flush to the disk");
   }
-  return ImageFile{name_,       size_,           XXH3_64bits_digest(hash_.get()), compressor_ != nullptr, stored_,
-                   info.st_ino, changed_ns(info)};
+  return ImageFile{
+      name_,       size_,           XXH3_64bits_digest(sink_->hash.get()), sink_->compressor != nullptr, sink_->stored,
+      info.st_ino, changed_ns(info)};
 }
 
 ImageWriter::ImageWriter(std::string directory) : directory_(std::move(directory)), partial_(directory_ + ".partial") {}

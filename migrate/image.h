@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "migrate/codec.h"
 #include "migrate/fields.h"
 #include "migrate/state.h"
+#include "migrate/write_behind.h"
 
 namespace beam::migrate {
 
@@ -52,12 +54,16 @@ struct Manifest {
 };
 BEAM_STATE(Manifest, 1, beam_version, kernel, workstation, created_ms, sandbox, files, cpu_features)
 
-// One file of an image, written from its start to its end.
+// One file of an image, written from its start to its end; a large one by a thread of its own, so that an error may
+// show at a later call, and in finish() at the latest.
 class ImageFileWriter {
  public:
   ImageFileWriter(UniqueFd fd, std::string path, std::string name, bool compress = false);
   ImageFileWriter(ImageFileWriter&&) = default;
   Result<> append(const void* bytes, std::size_t size);
+  // The same without a copy: room to fill, never none; of which so many bytes are then appended.
+  Result<std::span<char>> room();
+  Result<> append_room(std::size_t size);
   // Of what was appended.
   [[nodiscard]] std::uint64_t size() const { return size_; }
   // Lets it be executed.
@@ -73,18 +79,29 @@ class ImageFileWriter {
   struct FreeCompressor {
     void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
   };
-  Result<> write(const void* bytes, std::size_t size);
-  Result<> compress(const void* bytes, std::size_t size, ZSTD_EndDirective end);
+  Result<> pass_on();
+  // The file itself: what the other thread uses.
+  struct Sink {
+    Result<> store(const char* bytes, std::size_t size);
+    Result<> compress(const void* bytes, std::size_t size, ZSTD_EndDirective end);
+    Result<> write(const void* bytes, std::size_t size);
 
-  UniqueFd fd_;
-  std::string path_;
+    UniqueFd fd;
+    std::string path;
+    std::uint64_t stored = 0;
+    std::uint64_t flushing = 0;  // up to there the kernel has been asked to write
+    // Of what is stored; without compression that is what is appended, and the appending thread's to hash.
+    std::unique_ptr<XXH3_state_t, FreeState> hash;
+    std::unique_ptr<ZSTD_CCtx, FreeCompressor> compressor;
+    std::vector<char> buffer;
+  };
+
   std::string name_;
   std::uint64_t size_ = 0;
-  std::uint64_t stored_ = 0;
-  std::uint64_t flushing_ = 0;  // up to there the kernel has been asked to write
-  std::unique_ptr<XXH3_state_t, FreeState> hash_;
-  std::unique_ptr<ZSTD_CCtx, FreeCompressor> compressor_;
-  std::vector<char> buffer_;
+  std::unique_ptr<Sink> sink_;
+  std::vector<char> room_;               // until there is another thread
+  std::size_t used_ = 0;                 // of the room, or of the thread's buffer
+  std::unique_ptr<WriteBehind> behind_;  // which uses the sink
 };
 
 class ImageWriter {

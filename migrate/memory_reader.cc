@@ -16,7 +16,6 @@ namespace beam::migrate {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-constexpr std::size_t kBuffer = 256UL << 10;  // larger ones leave the processor's cache between the read and the write
 
 std::string place(std::uint64_t address) {
   char text[32];
@@ -111,21 +110,21 @@ Result<> MemoryReader::private_pages_by_entry(std::uint64_t start, std::uint64_t
 }
 
 Result<> MemoryReader::copy(std::uint64_t start, std::uint64_t end, bool readable, ImageFileWriter& out) const {
-  std::vector<char> buffer(std::min<std::uint64_t>(end - start, kBuffer));
   while (start < end) {
-    const std::size_t want = std::min<std::uint64_t>(end - start, buffer.size());
-    const iovec local{buffer.data(), want};
+    BEAM_TRY_ASSIGN(const auto room, out.room());
+    const std::size_t want = std::min<std::uint64_t>(end - start, room.size());
+    const iovec local{room.data(), want};
     const iovec remote{reinterpret_cast<void*>(start), want};  // NOLINT: an address of another process
     // What the program itself can't read has to go by way of /proc/PID/mem, which may (proc(5)).
     const ssize_t got = readable ? ::process_vm_readv(tid_.value(), &local, 1, &remote, 1, 0)
-                                 : ::pread(memory_.get(), buffer.data(), want, static_cast<off_t>(start));
+                                 : ::pread(memory_.get(), room.data(), want, static_cast<off_t>(start));
     if (got < 0 && errno == EINTR) {
       continue;
     }
     if (got <= 0) {
       return Error(got == 0 ? EIO : errno, "read " + place(start));
     }
-    BEAM_TRY(out.append(buffer.data(), static_cast<std::size_t>(got)));
+    BEAM_TRY(out.append_room(static_cast<std::size_t>(got)));
     start += static_cast<std::uint64_t>(got);
   }
   return success();
