@@ -184,6 +184,13 @@ void Tracer::adopt_orphans_of_dead_parents() {
     if (process != nullptr && could_report_child(*process)) {
       continue;
     }
+    // With CLONE_PARENT its parent is its maker's.
+    if (!thread && std::any_of(shared_.tasks.tasks().begin(), shared_.tasks.tasks().end(), [](const auto& entry) {
+          const Task& task = *entry.second;
+          return task.state != RunState::kHeld && !task.exiting && may_be_forking(task.tid);
+        })) {
+      continue;
+    }
     early_.erase(child);
     const VirtualPid vtid = shared_.pids.allocate(child);
     auto own = process;
