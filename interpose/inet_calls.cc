@@ -362,7 +362,14 @@ Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const A
     return connect_to(network, socket, datagram_place(network, socket, to));
   }
   const bool in_group = place == NetworkSpace::Place::kGroup;
-  const auto places = in_group ? listeners(network, socket, to) : network.candidates(socket.protocol, to);
+  auto places = in_group ? listeners(network, socket, to) : network.candidates(socket.protocol, to);
+  if (!in_group && places.size() > 1) {
+    // Who has bound the port may have closed its socket since. The kernel may tell of a refusal only after a connect
+    // that does not wait has returned, so the next place can't be tried then.
+    const auto served = std::stable_partition(places.begin(), places.end(),
+                                              [&](const HostEndpoint& at) { return is_served(socket.protocol, at); });
+    places.erase(served == places.begin() ? places.begin() + 1 : served, places.end());
+  }
   Connecting result{Connect::kDone, ECONNREFUSED};
   if (in_group && places.empty() && !network.is_inhabited(to.ip)) {
     result.error = EHOSTUNREACH;
