@@ -465,9 +465,11 @@ void Tracer::on_signal(Task& task, StoppedTracee tracee, int signal) {
       return;
     }
   }
-  if (!task.mask_after_call && interrupted_unanswered(shared_, task, tracee)) {
+  const Interrupted interrupted =
+      task.mask_after_call ? Interrupted::kAsNatively : interrupted_unanswered(shared_, task, tracee);
+  if (interrupted != Interrupted::kAsNatively) {
     user_regs_struct* regs = tracee.regs();
-    if (regs != nullptr && changes_job_state(signal)) {
+    if (regs != nullptr && (interrupted == Interrupted::kSignalFirst || changes_job_state(signal))) {
       // Queued anew it would undo what has been asked for since, a stop or a continuation (kernel/signal.c,
       // prepare_signal). As the call has not begun, a handler may as well run before it.
       regs->rax = static_cast<std::uint64_t>(kRestartNoIntr);
