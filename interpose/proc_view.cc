@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "interpose/proc_stat.h"
 #include "interpose/shared.h"
+#include "rootfs/host_file.h"
 #include "rootfs/proc_entry.h"
 #include "rootfs/view.h"
 
@@ -169,7 +170,10 @@ std::vector<VirtualPid> ProcView::threads_of(VirtualPid process) const {
 
 std::optional<std::string> ProcView::host_path_of(const Caller& caller, GuestFd dir) {
   const std::string task = task_path(caller.tid);
-  return read_link(dir.value() == AT_FDCWD ? task + "/cwd" : task + "/fd/" + std::to_string(dir.value()));
+  std::string path;
+  const int error = rootfs::read_proc_link(
+      dir.value() == AT_FDCWD ? task + "/cwd" : task + "/fd/" + std::to_string(dir.value()), path);
+  return error == 0 ? std::optional(std::move(path)) : std::nullopt;
 }
 
 std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, GuestPath path, bool follow) {

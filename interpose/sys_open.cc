@@ -420,6 +420,26 @@ Answer by_host_path(const AnswerCall& call, GuestFd dir, GuestPath path, bool fo
   return node->native ? Answer::pass() : Answer::escalate();
 }
 
+// From where the caller is, for a directory that no path leads to as a whole. When another thread moves on meanwhile,
+// the kernel ends up where that thread may be, or at a place that the view does not have.
+std::string from_here(const Caller& caller, const std::string& host) {
+  const auto here = ProcView::host_path_of(caller, kHere);
+  if (!here) {
+    return host;
+  }
+  if (host.starts_with(*here + "/")) {
+    return host.substr(here->size() + 1);
+  }
+  if (!here->starts_with(host + "/")) {
+    return host;
+  }
+  std::string up = "..";
+  for (auto i = std::count(here->begin() + static_cast<std::ptrdiff_t>(host.size()), here->end(), '/'); i > 1; --i) {
+    up += "/..";
+  }
+  return up;
+}
+
 // What the kernel has to enter: its path on the workstation, checked as the caller.
 Rewrite enter_in_view(RewriteCall& call, GuestPath path) {
   const Caller caller = caller_of(call);
@@ -431,7 +451,7 @@ Rewrite enter_in_view(RewriteCall& call, GuestPath path) {
     return Rewrite::error(error);
   }
   if (opened.by_kernel) {
-    return with_view_path(call, opened.host, 0);
+    return with_view_path(call, opened.host.size() < PATH_MAX ? opened.host : from_here(caller, opened.host), 0);
   }
   if (opened.found.kind == rootfs::Found::Kind::kProc) {
     note_directory(*call.shared().proc, opened.found.proc, O_PATH);

@@ -502,6 +502,9 @@ BEAM_SYSCALL(getcwd, Strategy::kAnswer, RemotePtr<char> to, std::uint64_t size) 
     return error != 0 ? Answer::error(error) : Answer::pass();
   }
   const std::size_t length = shown->size() + 1;
+  if (length > PATH_MAX) {
+    return Answer::error(ENAMETOOLONG);
+  }
   if (length > size) {
     return Answer::error(ERANGE);
   }

@@ -111,6 +111,27 @@ int copy_range(int from, int to, off_t begin, off_t end) {
   return 0;
 }
 
+// What `directory` calls the directory `child`. ENOENT: it has been removed.
+int name_in(int directory, int child, std::string& name) {
+  struct stat wanted {};
+  std::vector<DirectoryEntry> entries;
+  if (::fstat(child, &wanted) != 0) {
+    return errno;
+  }
+  if (const int error = read_directory(directory, entries); error != 0) {
+    return error;
+  }
+  for (DirectoryEntry& entry : entries) {
+    struct stat status {};
+    if (entry.type == DT_DIR && ::fstatat(directory, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == wanted.st_dev && status.st_ino == wanted.st_ino) {
+      name = std::move(entry.name);
+      return 0;
+    }
+  }
+  return ENOENT;
+}
+
 }  // namespace
 
 int open_beneath(int directory, std::string_view path, int flags, mode_t mode, UniqueFd& fd) {
@@ -150,6 +171,41 @@ uid_t acting_uid() {
 
 std::string descriptor_path(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
+}
+
+int read_proc_link(const std::string& link, std::string& target) {
+  char buffer[PATH_MAX];
+  const ssize_t size = ::readlink(link.c_str(), buffer, sizeof buffer);
+  if (size >= 0) {
+    target.assign(buffer, static_cast<std::size_t>(size));
+    return 0;
+  }
+  if (errno != ENAMETOOLONG) {
+    return errno;
+  }
+  UniqueFd at(::open(link.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!at) {
+    return errno == ENOTDIR ? ENAMETOOLONG : errno;
+  }
+  std::string below;
+  for (;;) {
+    const UniqueFd parent(::openat(at.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::string name;
+    if (const int error = parent ? name_in(parent.get(), at.get(), name) : errno; error != 0) {
+      return error;
+    }
+    below.insert(0, "/" + name);
+    at.reset(::openat(parent.get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const ssize_t above = at ? ::readlink(descriptor_path(at.get()).c_str(), buffer, sizeof buffer) : -1;
+    if (above >= 0) {
+      target.assign(buffer, static_cast<std::size_t>(above));
+      target += below;
+      return 0;
+    }
+    if (errno != ENAMETOOLONG) {
+      return errno;
+    }
+  }
 }
 
 std::string join_path(std::string_view directory, std::string_view rest) {

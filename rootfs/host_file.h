@@ -23,6 +23,9 @@ namespace beam::rootfs {
 [[nodiscard]] int read_link_of(int fd, std::string& target);
 // A path by which this process finds what the descriptor stands for.
 [[nodiscard]] std::string descriptor_path(int fd);
+// What a link of /proc leads to, as readlink(2) tells it. A directory deeper than a path can say (PATH_MAX) is asked
+// for its place step by step upwards.
+[[nodiscard]] int read_proc_link(const std::string& link, std::string& target);
 [[nodiscard]] std::string join_path(std::string_view directory, std::string_view rest);
 
 // Whom the kernel takes this thread for where files are concerned (setfsuid(2)).

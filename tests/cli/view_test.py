@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import unittest
 
 import cli
 
@@ -35,6 +37,56 @@ class View(cli.Case):
         self.assertRegex(done.stderr, r"\Abeam: box: left \d+ changes in its private layer; .*beam diff box.*beam apply box\n\Z")
         self.assertEqual((self.read("file"), self.read("gone"), self.read("shared/out")), ("before\n", "gone\n", "out\n"))
         self.assertEqual(sorted(os.listdir(self.work)), ["file", "gone", "other", "shared"])
+
+    def test_without_options_nothing_reaches_the_workstation(self):
+        done = self.beam("run", "--rm", "sh", "-c", "echo after > file; rm gone; mkdir new; cat file")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "after\n", ""))
+        self.assertEqual((self.read("file"), self.read("gone")), ("before\n", "gone\n"))
+        self.assertEqual(sorted(os.listdir(self.work)), ["file", "gone", "other", "shared"])
+
+    def test_the_workstation_itself(self):
+        done = self.beam("run", "--rw", "/", "--show", "/", "sh", "-c", "echo after > file; rm gone")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        self.assertEqual(self.read("file"), "after\n")
+        self.assertEqual(sorted(os.listdir(self.work)), ["file", "other", "shared"])
+
+    def test_many_files_in_a_directory(self):
+        for i in range(20000):
+            os.close(os.open(self.path(f"n{i}"), os.O_CREAT | os.O_WRONLY, 0o644))
+        there = self.ok("run", "--rm", "sh", "-c", "echo x > new; rm n5; mv n6 moved; ls | wc -l; cat new; ls | grep -c '^n[567]$'")
+        self.assertEqual(there.split(), ["20004", "x", "1"])
+        self.assertEqual(len(os.listdir(self.work)), 20004)
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can mount the small file system that it fills")
+    def test_a_full_disk(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M,mode=700", "none", self.home], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.home], check=True)
+        with open(self.path("large"), "wb") as file:
+            file.write(b"0123456789abcdef" * (1 << 19))
+        program = r"""
+import errno, os
+def fails(expected, call, *words):
+    try:
+        call(*words)
+    except OSError as error:
+        assert error.errno == expected, error
+        return
+    raise AssertionError(f"{words} did not fail")
+new = open("new", "wb", buffering=0)
+fails(errno.ENOSPC, lambda: [new.write(bytes(1 << 16)) for _ in range(1000)])
+fails(errno.ENOSPC, open, "large", "ab")
+assert open("large", "rb").read() == b"0123456789abcdef" * (1 << 19)
+new.close()
+os.unlink("new")
+open("file", "a").write("and more\n")
+os.unlink("large")
+os.rename("gone", "kept")
+print(open("file").read() + open("kept").read(), end="")
+"""
+        done = self.beam("run", "--rm", "/usr/bin/python3", "-c", program)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "before\nand more\ngone\n", ""))
+        self.assertEqual(os.stat(self.path("large")).st_size, 1 << 23)
+        self.assertEqual((self.read("file"), self.read("gone")), ("before\n", "gone\n"))
 
     def test_diff(self):
         self.changed()
