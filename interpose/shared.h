@@ -9,6 +9,7 @@
 
 #include "interpose/engine.h"
 #include "interpose/inotify_queues.h"
+#include "interpose/mq_notices.h"
 #include "interpose/proc_view.h"
 #include "interpose/socket_names.h"
 #include "interpose/sysv_space.h"
@@ -56,6 +57,7 @@ struct Shared {
   std::atomic<std::uint64_t> exit_signals{0};
   WatchedPaths watched_paths;
   InotifyQueues inotify_queues;
+  MqNotices mq_notices;
 
   // The message traps (message_traps.h) that every process of the sandbox has from its start on.
   std::atomic<unsigned> message_traps{0};

@@ -135,7 +135,7 @@ const ListRegistration kProcess{
 };
 
 const ListRegistration kIpc{
-    ALLOW(shmdt), ALLOW(mq_unlink), ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_notify), ALLOW(mq_getsetattr),
+    ALLOW(shmdt), ALLOW(mq_unlink), ALLOW(mq_timedsend), ALLOW(mq_timedreceive), ALLOW(mq_getsetattr),
 };
 
 #undef ALLOW

@@ -51,6 +51,7 @@ void Tracer::on_death(HostPid tid, int status) {
       // A zombie whose parent has died came to the supervisor, the reaper of those that no init of the sandbox takes.
       shared_.pids.release(tid);
       shared_.tasks.remove_process(tid);
+      shared_.mq_notices.forget(tid);
       shared_.proc->process_is_gone(process->vpid);
     } else {
       early_dead_.insert(tid);
@@ -106,6 +107,7 @@ void Tracer::on_process_death(const std::shared_ptr<Process>& process, int statu
   if (ours) {
     shared_.pids.retire(process->host);
     shared_.tasks.remove_process(process->host);
+    shared_.mq_notices.forget(process->host);
     shared_.proc->process_is_gone(process->vpid);
     shared_.observer.on_exit(process->vpid, status);
   } else if (++zombies_ > zombie_limit_) {
@@ -147,6 +149,7 @@ void Tracer::forget_zombie(HostPid host) {
     }
   }
   shared_.tasks.remove_process(host);
+  shared_.mq_notices.forget(host);
   shared_.proc->process_is_gone(process->vpid);
   if (zombies_ > 0) {
     --zombies_;

@@ -1,13 +1,18 @@
 // POSIX message queues (mq_overview(7)): attributes, and the messages with their priorities.
 #include <fcntl.h>
 #include <mqueue.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
+#include <set>
 
 #include "migrate/object_kind.h"
+#include "migrate/remote.h"
 
 namespace beam::migrate {
 
@@ -16,6 +21,17 @@ struct QueuedMessage {
   std::vector<std::uint8_t> bytes;
 };
 BEAM_STATE(QueuedMessage, 1, priority, bytes)
+
+// Who is to be told of a message in the empty queue.
+struct NotifiedProcess {
+  std::int32_t process = 0;
+  std::int32_t fd = 0;      // of the queue, there
+  std::int32_t notify = 0;  // SIGEV_*
+  std::int32_t signal = 0;
+  std::uint64_t value = 0;
+  std::string cookie;
+};
+BEAM_STATE(NotifiedProcess, 1, process, fd, notify, signal, value, cookie)
 
 // One description of a queue. The messages are with the one that was collected first.
 struct MessageQueueState {
@@ -28,18 +44,23 @@ struct MessageQueueState {
   std::int64_t message_size = 0;
   std::int64_t count = 0;
   std::vector<QueuedMessage> messages;
+  std::optional<NotifiedProcess> notified;
 };
-BEAM_STATE(MessageQueueState, 1, queue, path, removed, flags, mode, most_messages, message_size, count, messages)
+BEAM_STATE_SINCE(MessageQueueState, notified, 2)
+BEAM_STATE(MessageQueueState, 2, queue, path, removed, flags, mode, most_messages, message_size, count, messages,
+           notified)
 
 namespace {
 
 constexpr unsigned long kMqueueMagic = 0x19800202;  // MQUEUE_MAGIC, ipc/mqueue.c
 constexpr int kKept = O_ACCMODE | O_NONBLOCK;
 constexpr std::string_view kDeleted = " (deleted)";
+constexpr std::size_t kCookie = 32;   // NOTIFY_COOKIE_LEN, linux/mqueue.h
 constexpr long kLargest = 16L << 20;  // HARD_MSGSIZEMAX
 
 struct CollectedQueue {
   bool taken = false;
+  std::set<pid_t> notified;
 };
 struct MadeQueue {
   UniqueFd fd;
@@ -117,8 +138,13 @@ class MessageQueue : public KindOf<MessageQueueState> {
     if (::pread(queue.get(), text, sizeof text - 1, 0) > 0) {
       const std::string_view view(text);
       const auto at = view.find("NOTIFY_PID:");
-      if (at != std::string_view::npos && std::atoi(text + at + 11) != 0) {
-        return Error(kObstacle, "a message queue that somebody waits for by mq_notify");
+      const pid_t owner = at != std::string_view::npos ? std::atoi(text + at + 11) : 0;
+      if (owner != 0 && context.parts.get<CollectedQueue>(name(), state.queue).notified.insert(owner).second) {
+        BEAM_TRY_ASSIGN(state.notified, notified(context, file, HostPid(owner)));
+        if (attributes.mq_curmsgs != 0) {
+          // They would have to be taken out, and the first that is put back would be told of.
+          return Error(kObstacle, "a message queue with messages, of which mq_notify is to tell the next first one");
+        }
       }
     }
     auto& collected = context.parts.get<CollectedQueue>(name(), state.queue);
@@ -145,7 +171,57 @@ class MessageQueue : public KindOf<MessageQueueState> {
     return fd;
   }
 
+  // In the name of the process that asked, as closing a descriptor of the queue would end it (ipc/mqueue.c).
+  Result<> link_from(LinkContext& context, const MessageQueueState& state, int /*fd*/) const override {
+    if (!state.notified) {
+      return success();
+    }
+    const NotifiedProcess& notified = *state.notified;
+    interpose::Task* task = context.task(VirtualPid(notified.process));
+    if (task == nullptr) {
+      return Error(kDamaged, "mq_notify is to tell a process that is not there");
+    }
+    Remote remote(*task);
+    constexpr std::size_t kRoom = 4096;
+    BEAM_TRY(remote.map_scratch(kRoom));
+    sigevent event{};
+    event.sigev_notify = notified.notify;
+    event.sigev_signo = notified.signal;
+    event.sigev_value.sival_ptr = reinterpret_cast<void*>(notified.value);
+    if (notified.notify == SIGEV_THREAD) {
+      BEAM_TRY_ASSIGN(const std::uint64_t cookie,
+                      remote.put_bytes(notified.cookie.data(), notified.cookie.size(), sizeof event));
+      event.sigev_value.sival_ptr = reinterpret_cast<void*>(cookie);
+    }
+    BEAM_TRY_ASSIGN(const std::uint64_t at, remote.put(event));
+    BEAM_TRY(
+        remote.call("have mq_notify tell of a message", SYS_mq_notify, static_cast<std::uint64_t>(notified.fd), at));
+    BEAM_TRY(remote.unmap_scratch());
+    const std::string path = "/proc/" + std::to_string(task->tid.value()) + "/fd/" + std::to_string(notified.fd);
+    struct stat queue {};
+    if (::stat(path.c_str(), &queue) == 0) {
+      context.shared.mq_notices.note(task->process->host, queue,
+                                     {notified.fd, notified.notify, notified.signal, notified.value, notified.cookie});
+    }
+    return success();
+  }
+  Result<> check_state(const ImageFacts& /*facts*/, const MessageQueueState& state) const override {
+    return !state.notified || state.notified->cookie.size() == (state.notified->notify == SIGEV_THREAD ? kCookie : 0)
+               ? success()
+               : Result<>(Error(kDamaged, "what mq_notify is to tell has an impossible size"));
+  }
+
  private:
+  static Result<NotifiedProcess> notified(const CollectContext& context, const OpenFile& file, HostPid owner) {
+    const auto notice = context.shared.mq_notices.find(owner, file.info);
+    const auto process = context.shared.tasks.process(owner);
+    if (!notice || process == nullptr) {
+      return Error(kObstacle, "a message queue of which mq_notify is to tell a process outside the sandbox");
+    }
+    return NotifiedProcess{process->vpid.value(), notice->fd,    notice->notify,
+                           notice->signal,        notice->value, notice->cookie};
+  }
+
   static Result<UniqueFd> open_queue(const MakeContext& context, const MessageQueueState& state) {
     std::string path = state.path;
     mq_attr attributes{};
