@@ -16,6 +16,7 @@ struct FreezeOptions {
   std::string image_directory;  // must not exist yet
   bool keep_running = false;    // a snapshot: the sandbox goes on
   bool compress = false;        // the contents of memory
+  bool durable = true;          // flushed to the disk before anything is ended
   // Files that are executed or mapped and go into the image, for where they are missing or differ: all, or these.
   bool self_contained = false;
   std::vector<std::string> carried;

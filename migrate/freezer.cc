@@ -134,6 +134,9 @@ Result<FreezeReport> complete(Snapshot& snapshot, ImageWriter& image) {
 
 Result<FreezeReport> freeze(Engine& engine, const FreezeOptions& options) {
   BEAM_TRY_ASSIGN(auto image, ImageWriter::create(options.image_directory, options.compress));
+  if (!options.durable) {
+    image.leave_in_memory();
+  }
   if (options.keep_running) {
     image.flush_later();
   }

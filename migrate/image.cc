@@ -201,7 +201,7 @@ Result<> ImageFileWriter::Sink::write(const void* bytes, std::size_t size) {
   }
   // The disk works while the rest is read: little is left for fsync(2) to wait for. Where it can't, nothing is lost.
   constexpr std::uint64_t kAhead = 8 << 20;
-  if (stored - flushing >= kAhead) {
+  if (durable && stored - flushing >= kAhead) {
     (void)::sync_file_range(fd.get(), static_cast<off_t>(flushing), static_cast<off_t>(stored - flushing),
                             SYNC_FILE_RANGE_WRITE);
     flushing = stored;
@@ -226,7 +226,7 @@ Result<ImageFile> ImageFileWriter::finish() {
   if (fault_point("image.sync")) {
     return Error(EIO, sink_->path + ": flush to the disk");
   }
-  if (::fsync(sink_->fd.get()) != 0 || ::fstat(sink_->fd.get(), &info) != 0) {
+  if ((sink_->durable && ::fsync(sink_->fd.get()) != 0) || ::fstat(sink_->fd.get(), &info) != 0) {
     return Error::from_errno(sink_->path + ": flush to the disk");
   }
   return ImageFile{
@@ -276,7 +276,11 @@ Result<ImageFileWriter> ImageWriter::file(const std::string& name) {
   }
   const bool compressible =
       name.starts_with("pages") || name.starts_with("shared-") || name.starts_with("sysv-") || name == "layer-data";
-  return ImageFileWriter(std::move(fd), std::move(path), name, compress_ && compressible);
+  ImageFileWriter writer(std::move(fd), std::move(path), name, compress_ && compressible);
+  if (!durable_) {
+    writer.leave_in_memory();
+  }
+  return writer;
 }
 
 Result<> ImageWriter::add(ImageFileWriter&& file) {
@@ -306,7 +310,7 @@ Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
   BEAM_TRY_ASSIGN(auto out, file(kManifestName));
   BEAM_TRY(out.append(bytes.data(), bytes.size()));
   BEAM_TRY(out.finish());
-  if (::fsync(partial_fd_.get()) != 0) {
+  if (durable_ && ::fsync(partial_fd_.get()) != 0) {
     return Error::from_errno(partial_ + ": flush to the disk");
   }
   if (fault_point("image.rename") ||
@@ -315,7 +319,8 @@ Result<std::uint64_t> ImageWriter::commit(Manifest manifest) {
   }
   auto synced = fault_point("image.directory")
                     ? Result<>(Error(EIO, "image " + directory_ + ": flush its directory to the disk"))
-                    : sync_directory(parent_of(directory_));
+                : durable_ ? sync_directory(parent_of(directory_))
+                           : success();
   if (!synced.ok()) {
     // It may be there after a crash or not: then it must not be.
     ::rename(directory_.c_str(), partial_.c_str());

@@ -69,6 +69,8 @@ class ImageFileWriter {
   // Lets it be executed.
   Result<> make_executable();
   [[nodiscard]] const std::string& name() const { return name_; }
+  // It need not outlive the workstation's next crash.
+  void leave_in_memory() { sink_->durable = false; }
   // Flushed to the disk; what the manifest says of it.
   Result<ImageFile> finish();
 
@@ -88,6 +90,7 @@ class ImageFileWriter {
 
     UniqueFd fd;
     std::string path;
+    bool durable = true;
     std::uint64_t stored = 0;
     std::uint64_t flushing = 0;  // up to there the kernel has been asked to write
     // Of what is stored; without compression that is what is appended, and the appending thread's to hash.
@@ -115,6 +118,8 @@ class ImageWriter {
 
   Result<ImageFileWriter> file(const std::string& name);
   Result<> add(ImageFileWriter&& file);
+  // Nothing is flushed to the disk: of an image that is not to be kept.
+  void leave_in_memory() { durable_ = false; }
   // From now on files are flushed to the disk by commit(), not by add().
   void flush_later() { flush_later_ = true; }
   Result<> write_objects(const SandboxState& state);
@@ -127,6 +132,7 @@ class ImageWriter {
   std::string partial_;
   UniqueFd partial_fd_;  // locked (flock(2)) while it is written
   bool compress_ = false;
+  bool durable_ = true;
   std::vector<ImageFile> files_;
   bool flush_later_ = false;
   std::vector<ImageFileWriter> unflushed_;

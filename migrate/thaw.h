@@ -18,7 +18,8 @@ struct ThawOptions {
   // Read all memory before the sandbox runs. Otherwise much of it is read while it runs, from the image's files, which
   // may be removed meanwhile, but not written to.
   bool eager = false;
-  bool force = false;  // go on with files that have changed since the freeze
+  bool verified = false;  // the files of the image are known to be as they were written
+  bool force = false;     // go on with files that have changed since the freeze
   // An empty host_name: the image's. A view for an image with a private layer, which is unpacked to where that view has
   // its own; nothing may be there.
   interpose::EngineOptions engine;

@@ -38,11 +38,29 @@ MappedFile::~MappedFile() {
   }
 }
 
-Result<ImageBase> ImageBase::open(const std::string& directory, const std::string& prefix) {
+std::vector<Difference> differences(std::string_view was, std::string_view now, std::uint64_t longest) {
+  constexpr std::size_t kPage = ImageBase::kPage;
+  std::vector<Difference> found;
+  for (std::size_t at = 0; at < now.size(); at += kPage) {
+    const std::string_view page = now.substr(at, kPage);
+    if (at < was.size() && was.substr(at, page.size()) == page) {
+      continue;
+    }
+    if (!found.empty() && found.back().offset + found.back().size == at && found.back().size + kPage <= longest) {
+      found.back().size += page.size();
+    } else {
+      found.push_back({at, page.size()});
+    }
+  }
+  return found;
+}
+
+Result<ImageBase> ImageBase::open(const std::string& directory, const std::string& prefix, const std::string& only) {
   ImageBase base;
   std::error_code fault;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, fault)) {
-    if (!entry.is_regular_file()) {
+    if (!entry.is_regular_file() ||
+        (!only.empty() && std::filesystem::relative(entry.path(), directory).string() != only)) {
       continue;
     }
     BEAM_TRY_ASSIGN(auto file, MappedFile::open(entry.path()));

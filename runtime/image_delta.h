@@ -28,6 +28,15 @@ class MappedFile {
   std::size_t size_;
 };
 
+// Part of a file, in bytes.
+struct Difference {
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+};
+// Pages of `now` that differ from what `was` has in the same place, neighbours together; none are longer than
+// `longest`.
+[[nodiscard]] std::vector<Difference> differences(std::string_view was, std::string_view now, std::uint64_t longest);
+
 // The pages of an image that the other side has.
 class ImageBase {
  public:
@@ -38,8 +47,8 @@ class ImageBase {
     std::uint64_t offset = 0;
   };
 
-  // Of the image in `directory`; the other side has its files as `prefix` and their name.
-  static Result<ImageBase> open(const std::string& directory, const std::string& prefix);
+  // Of the image in `directory`, or of one file of it; the other side has its files as `prefix` and their name.
+  static Result<ImageBase> open(const std::string& directory, const std::string& prefix, const std::string& only = "");
 
   // Calls one of both for each part of `bytes`, in order: `known` for what is found in this base, `fresh` for the rest.
   // Stops at the first error.

@@ -102,5 +102,27 @@ TEST_F(ImageDelta, StopsAtAnError) {
   EXPECT_FALSE(split.ok());
 }
 
+TEST_F(ImageDelta, TellsPagesThatDiffer) {
+  constexpr std::uint64_t kPage = ImageBase::kPage;
+  const std::string was = random_bytes(20 * kPage, 7);
+  std::string now = was + random_bytes(kPage + 100, 8);  // longer, and not by whole pages
+  now[3 * kPage + 5] ^= 1;
+  now[4 * kPage] ^= 1;
+  now[9 * kPage] ^= 1;
+  std::string made = was;
+  made.resize(now.size());
+  std::uint64_t size = 0;
+  for (const Difference& part : differences(was, now, 2 * kPage)) {
+    EXPECT_LE(part.size, 2 * kPage);
+    made.replace(part.offset, part.size, now, part.offset, part.size);
+    size += part.size;
+  }
+  EXPECT_EQ(made, now);
+  EXPECT_EQ(size, 4 * kPage + 100);
+  EXPECT_TRUE(differences(now, was, kPage).size() == 3);  // shorter: what is cut off is no difference
+  EXPECT_TRUE(differences(was, was, kPage).empty());
+  EXPECT_TRUE(differences("", "", kPage).empty());
+}
+
 }  // namespace
 }  // namespace beam::runtime

@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t kPiece = 64U << 10U;
 constexpr std::size_t kReadAhead = 256U << 10U;
 // What one fill() takes at most, or a fast sender would keep it for ever.
-constexpr std::size_t kMostAtOnce = 4U << 20U;
+constexpr std::size_t kMostAtOnce = 512U << 10U;
 
 struct Addresses {
   struct addrinfo* list = nullptr;

@@ -3,9 +3,10 @@
 // verb that is run there.
 //
 // A move: Offer, answered by Done; Offer again, as it is once the sandbox stands still, its files (FileStart,
-// FileBytes...: those of the image below "image/", and a detached one's logs) and ImageEnd; Ready once the sandbox is
-// thawed and held; Commit, or Drop; Moved once it runs. At any point Failed ends it. Then, where somebody waits for the
-// sandbox on the workstation that it left, the messages of that client's session and its streams pass both ways.
+// FileBytes, or FilePatch...: those of the image below "image/", and a detached one's logs) and ImageEnd; Ready once
+// the sandbox is thawed and held; Commit, or Drop; Moved once it runs. At any point Failed ends it. Then, where
+// somebody waits for the sandbox on the workstation that it left, the messages of that client's session and its streams
+// pass both ways.
 #pragma once
 
 #include <cstdint>
@@ -35,9 +36,22 @@ struct FileStart {
   static constexpr MessageType kType = MessageType::kFileStart;
   std::string name;
   bool executable = false;
+  // A file that has been sent before, which becomes this one: cut or grown to `size`, and changed by FilePatch.
+  std::string base;
+  std::uint64_t size = 0;
   template <typename Archive>
   void serialize(Archive& archive) {
-    archive(name, executable);
+    archive(name, executable, base, size);
+  }
+};
+
+struct FilePatch {
+  static constexpr MessageType kType = MessageType::kFilePatch;
+  std::uint64_t offset = 0;
+  std::string bytes;
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive(offset, bytes);
   }
 };
 

@@ -9,7 +9,7 @@
 
 namespace beam::runtime {
 
-inline constexpr std::uint16_t kProtocolVersion = 4;
+inline constexpr std::uint16_t kProtocolVersion = 5;
 
 enum class MessageType : std::uint16_t {
   // client to supervisor
@@ -60,6 +60,7 @@ enum class MessageType : std::uint16_t {
   kStreamBytes,
   kStreamEnd,
   kStreamTaken,
+  kFilePatch,
 };
 
 // A message that its type says all of.

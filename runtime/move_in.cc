@@ -55,6 +55,8 @@ class MoveIn {
   [[nodiscard]] Result<std::string> path_of(const std::string& name) const;
   [[nodiscard]] Result<UniqueFd> open_file(const FileStart& start) const;
   [[nodiscard]] Result<> copy(int to, const FileCopy& part) const;
+  [[nodiscard]] Result<UniqueFd> take_base(const FileStart& start, const std::string& path) const;
+  static Result<> patch(int file, const FilePatch& part);
   Result<> make_streams();
   Result<> launch();
   Result<> take_logs() const;
@@ -106,12 +108,46 @@ Result<UniqueFd> MoveIn::open_file(const FileStart& start) const {
   BEAM_TRY_ASSIGN(const std::string path, path_of(start.name));
   std::error_code fault;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), fault);
+  if (!start.base.empty()) {
+    return take_base(start, path);
+  }
   UniqueFd fd(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, start.executable ? 0700 : 0600));
   if (!fd) {
     return Error::from_errno("create " + path);
   }
   return fd;
+}
+
+// What was sent ahead becomes part of the image itself: nothing of it is copied.
+Result<UniqueFd> MoveIn::take_base(const FileStart& start, const std::string& path) const {
+  BEAM_TRY_ASSIGN(const std::string base, path_of(start.base));
+  UniqueFd fd(::open(base.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || ::renameat2(AT_FDCWD, base.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+    return Error::from_errno("go on with " + base);
+  }
+  if (start.size > INT64_MAX || ::ftruncate(fd.get(), static_cast<off_t>(start.size)) != 0 ||
+      ::fchmod(fd.get(), start.executable ? 0700 : 0600) != 0) {
+    return Error::from_errno("resize " + path);
+  }
+  return fd;
+}
+
+Result<> MoveIn::patch(int file, const FilePatch& part) {
+  struct stat info {};
+  if (file < 0 || ::fstat(file, &info) != 0 || part.offset > static_cast<std::uint64_t>(info.st_size) ||
+      part.bytes.size() > static_cast<std::uint64_t>(info.st_size) - part.offset) {
+    return Error(EPROTO, "a change of no file, or beyond its end");
+  }
+  for (std::size_t done = 0; done < part.bytes.size();) {
+    const ssize_t put =
+        ::pwrite(file, part.bytes.data() + done, part.bytes.size() - done, static_cast<off_t>(part.offset + done));
+    if (put <= 0) {
+      return Error::from_errno("write a file of an image");
+    }
+    done += static_cast<std::size_t>(put);
+  }
+  return success();
 }
 
 Result<> MoveIn::copy(int to, const FileCopy& part) const {
@@ -147,6 +183,11 @@ Result<Frame> MoveIn::receive_files() {
           return Error(EPROTO, "bytes of no file");
         }
         BEAM_TRY(write_all(file.get(), piece.bytes));
+        break;
+      }
+      case MessageType::kFilePatch: {
+        BEAM_TRY_ASSIGN(const auto part, frame.as<FilePatch>());
+        BEAM_TRY(patch(file.get(), part));
         break;
       }
       case MessageType::kFileCopy: {
@@ -191,6 +232,7 @@ Result<> MoveIn::launch() {
   config.record.remove_at_end = offer_.remove_at_end;
   config.streams.foreground = true;
   config.thaw->held = true;
+  config.thaw->verified = true;
   record_ = config.record;
   std::array<UniqueFd, 3> own;
   for (int fd = 0; fd < 3; ++fd) {

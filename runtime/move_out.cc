@@ -13,7 +13,7 @@
 namespace beam::runtime {
 namespace {
 
-constexpr std::size_t kPiece = 1U << 20U;
+constexpr std::size_t kPiece = 64U << 10U;  // stays in the processor's cache on its way
 // Reading and verifying the image and rebuilding every process may take the other side its time.
 constexpr int kThawPatience = 600'000;
 
@@ -33,16 +33,7 @@ Result<> MoveOut::send_file(const std::string& path, const std::string& name) {
   if (!fd || ::fstat(fd.get(), &info) != 0) {
     return Error::from_errno("open " + path);
   }
-  BEAM_TRY(link_.send(FileStart{name, (info.st_mode & S_IXUSR) != 0}));
-  if (base_) {
-    BEAM_TRY_ASSIGN(const auto file, MappedFile::open(path));
-    return base_->split(
-        file.bytes(),
-        [this](const std::string& known, std::uint64_t offset, std::uint64_t size) {
-          return link_.send(FileCopy{known, offset, size});
-        },
-        [this](std::string_view fresh) { return send_bytes(fresh); });
-  }
+  BEAM_TRY(link_.send(FileStart{name, (info.st_mode & S_IXUSR) != 0, "", 0}));
   std::string piece;
   for (;;) {
     piece.resize(kPiece);
@@ -55,6 +46,36 @@ Result<> MoveOut::send_file(const std::string& path, const std::string& name) {
     }
     BEAM_TRY(send_bytes(std::string_view(piece).substr(0, static_cast<std::size_t>(got))));
   }
+}
+
+Result<> MoveOut::send_changes(const std::string& path, const std::string& name, const std::string& base) {
+  BEAM_TRY_ASSIGN(const auto was, MappedFile::open(base_ + "/" + base));
+  BEAM_TRY_ASSIGN(const auto now, MappedFile::open(path));
+  std::uint64_t changed = 0;
+  const auto parts = differences(was.bytes(), now.bytes(), kPiece);
+  for (const Difference& part : parts) {
+    changed += part.size;
+  }
+  struct stat info {};
+  const bool executable = ::stat(path.c_str(), &info) == 0 && (info.st_mode & S_IXUSR) != 0;
+  if (changed > now.bytes().size() / 2) {
+    // Much of it may have moved only: looked for page by page.
+    BEAM_TRY(link_.send(FileStart{name, executable, "", 0}));
+    BEAM_TRY_ASSIGN(const auto pages, ImageBase::open(base_, base_prefix_, base));
+    return pages.split(
+        now.bytes(),
+        [this](const std::string& known, std::uint64_t offset, std::uint64_t size) {
+          return link_.send(FileCopy{known, offset, size});
+        },
+        [this](std::string_view fresh) { return send_bytes(fresh); });
+  }
+  BEAM_TRY(link_.send(FileStart{name, executable, base_prefix_ + base, now.bytes().size()}));
+  for (const Difference& part : parts) {
+    BEAM_TRY(link_.send(FilePatch{part.offset, std::string(now.bytes().substr(part.offset, part.size))}));
+    BEAM_TRY(link_.flush_all());
+    sent_ += part.size;
+  }
+  return success();
 }
 
 Result<> MoveOut::send_bytes(std::string_view bytes) {
@@ -71,8 +92,14 @@ Result<> MoveOut::send_bytes(std::string_view bytes) {
 Result<> MoveOut::send_image(const std::string& directory, const std::string& prefix) {
   std::error_code fault;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, fault)) {
-    if (entry.is_regular_file()) {
-      BEAM_TRY(send_file(entry.path(), prefix + std::filesystem::relative(entry.path(), directory).string()));
+    if (!entry.is_regular_file()) {
+      continue;
+    }
+    const std::string name = std::filesystem::relative(entry.path(), directory).string();
+    if (!base_.empty() && std::filesystem::is_regular_file(base_ + "/" + name)) {
+      BEAM_TRY(send_changes(entry.path(), prefix + name, name));
+    } else {
+      BEAM_TRY(send_file(entry.path(), prefix + name));
     }
   }
   return fault ? Result<>(Error(fault.value(), "read " + directory)) : success();
@@ -83,8 +110,8 @@ Result<std::uint64_t> MoveOut::send_ahead(const std::string& image) {
   const std::string prefix = "ahead-" + std::to_string(rounds_++) + "/";
   BEAM_TRY(send_image(image, prefix));
   BEAM_TRY(link_.flush_all());
-  BEAM_TRY_ASSIGN(auto base, ImageBase::open(image, prefix));
-  base_.emplace(std::move(base));
+  base_ = image;
+  base_prefix_ = prefix;
   return sent_ - before;
 }
 

@@ -42,12 +42,16 @@ class MoveOut {
       : link_(std::move(link)), home_(std::move(home)), offer_(std::move(offer)) {}
   Result<> send_image(const std::string& directory, const std::string& prefix);
   Result<> send_file(const std::string& path, const std::string& name);
+  // What it has in common with `base`, the file of an earlier image, is not sent.
+  Result<> send_changes(const std::string& path, const std::string& name, const std::string& base);
   Result<> send_bytes(std::string_view bytes);
 
   Link link_;
   std::string home_;
   Offer offer_;
-  std::optional<ImageBase> base_;  // that the other side has
+  // The earlier image that the other side has, here and there.
+  std::string base_;
+  std::string base_prefix_;
   unsigned rounds_ = 0;
   std::uint64_t sent_ = 0;
 };

@@ -53,7 +53,8 @@ struct ThawConfig {
   VirtualPid root;  // as in SandboxDescription
   VirtualPid target;
   bool stopped = false;
-  bool held = false;  // until the client says Go
+  bool verified = false;  // the image has just come over a link, which lets nothing be changed
+  bool held = false;      // until the client says Go
 };
 
 // What `beam run` or `beam thaw` asks for.

@@ -279,6 +279,7 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.stdio = numbers(sources.streams);
   options.force = thaw.force;
   options.eager = thaw.eager;
+  options.verified = thaw.verified;
   options.engine.host_name = config_.record.host_name;
   options.engine.network = network_.space;
   options.engine.outside = config_.record.network != kNetworkNone;

@@ -141,6 +141,9 @@ Result<> Supervisor::migrate(Session& session, const MigrateRequest& request) {
   BEAM_TRY(make_private_directory(store_.home() + "/outgoing"));
   work->options.image_directory = outgoing_image(store_.home(), name, work->offer.move);
   work->options.obstacles = &work->obstacles;
+  // Whoever adopts the image of a killed supervisor (decision.h) finds it in the page cache; a workstation that crashes
+  // takes a running sandbox with it anyway.
+  work->options.durable = false;
   if (auto init = helper_path("beam-init"); init.ok()) {
     work->options.carried.push_back(std::move(*init));
   }

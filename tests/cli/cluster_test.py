@@ -186,7 +186,7 @@ class Strangers(Lab):
         return context.wrap_socket(socket.create_connection(self.address(1), 30))
 
     @staticmethod
-    def frame(kind, payload, version=4):
+    def frame(kind, payload, version=5):
         return struct.pack("<IHHII", 0x4D414542, version, kind, len(payload), 0) + payload
 
     def test_without_a_key(self):
@@ -213,7 +213,7 @@ class Strangers(Lab):
                 connection.settimeout(30)
                 connection.sendall(self.frame(kind, chance.randbytes(size)) + chance.randbytes(20))
                 connection.close()
-        for data in (self.frame(self.LOAD_REQUEST, b"", version=1), struct.pack("<IHHII", 0x4D414542, 4, 128, 1 << 31, 0),
+        for data in (self.frame(self.LOAD_REQUEST, b"", version=1), struct.pack("<IHHII", 0x4D414542, 5, 128, 1 << 31, 0),
                      chance.randbytes(1000)):
             self.assertEqual(self.hears(self.tls(self.home_of(2)), data), b"")
         self.assertEqual([row["state"] for row in json.loads(self.ok("ws", "--json"))], ["up"] * 3)
