@@ -1,5 +1,6 @@
 #include "interpose/socket_names.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -36,6 +37,10 @@ SocketNames::~SocketNames() {
 // The kernel keeps the path that a socket was bound by, word for word. A link that is gone at once makes it a short one
 // of its own.
 int SocketNames::bind(int socket, int directory, const char* name, const std::string& shown) {
+  // Another user gets to no link of this one's; that the caller may make the name has been seen.
+  const auto owner = rootfs::acting_uid();
+  const auto group = rootfs::acting_gid();
+  const rootfs::OwnIds own_ids;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::string link;
@@ -57,6 +62,12 @@ int SocketNames::bind(int socket, int directory, const char* name, const std::st
     error = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), length) == 0 ? 0 : errno;
   }
   ::unlink(link.c_str());
+  struct stat made {};
+  if (error == 0 && owner != ::geteuid() && ::fstatat(directory, name, &made, AT_SYMLINK_NOFOLLOW) == 0) {
+    struct stat above {};
+    const bool inherits = ::fstat(directory, &above) == 0 && (above.st_mode & S_ISGID) != 0;
+    (void)::fchownat(directory, name, owner, inherits ? made.st_gid : group, AT_SYMLINK_NOFOLLOW);
+  }
   if (error == 0) {
     std::error_code ignored;
     const std::string place = std::filesystem::read_symlink(rootfs::descriptor_path(directory), ignored).string();

@@ -233,7 +233,8 @@ Answer ask_by_node(const AnswerCall& call, const std::optional<ProcNode>& node, 
 
 // The same in the mount view: `ask_file` asks by a descriptor (O_PATH).
 template <typename Ask, typename AskFile>
-Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, Ask ask, AskFile ask_file) {
+Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flags, Ask ask, AskFile ask_file,
+                   ActAs::Ids ids = ActAs::Ids::kFileSystem) {
   const bool follow = (flags & AT_SYMLINK_NOFOLLOW) == 0;
   if (call.shared.view == nullptr) {
     return ask_by_node(call, call.shared.proc->look(call.caller, dir, path, follow), ask);
@@ -243,7 +244,7 @@ Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flag
     return Answer::error(error);
   }
   Found found;
-  const ActAs caller(call.caller);
+  const ActAs caller(call.caller, false, ids);
   const bool follows = follow || argument.is_descriptor();
   if (const int error = call.shared.view->find(argument.where(), follows ? unsigned{rootfs::kFollow} : 0U, found);
       error != 0) {
@@ -255,7 +256,7 @@ Answer ask_by_path(const AnswerCall& call, GuestFd dir, GuestPath path, int flag
   return ask_file(found) == 0 ? Answer::result(0) : Answer::error(errno);
 }
 
-// By the real ids, which are the supervisor's own as well.
+// By the real ids, unless AT_EACCESS is given. In the view this thread has the ones that count for its own.
 Answer may_access(const AnswerCall& call, GuestFd dir, GuestPath path, int mode, int flags) {
   if (call.shared.view != nullptr &&
       ((mode & ~(R_OK | W_OK | X_OK)) != 0 || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)) {
@@ -275,8 +276,9 @@ Answer may_access(const AnswerCall& call, GuestFd dir, GuestPath path, int mode,
           errno = EROFS;
           return -1;
         }
-        return ::syscall(SYS_faccessat2, found.fd.get(), "", mode, (flags & AT_EACCESS) | AT_EMPTY_PATH);
-      });
+        return ::syscall(SYS_faccessat2, found.fd.get(), "", mode, AT_EACCESS | AT_EMPTY_PATH);
+      },
+      (flags & AT_EACCESS) != 0 ? ActAs::Ids::kFileSystem : ActAs::Ids::kReal);
 }
 
 BEAM_SYSCALL(access, Strategy::kAnswer, GuestPath path, int mode) {

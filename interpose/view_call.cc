@@ -29,7 +29,7 @@ struct FileIds {
 };
 
 // "Uid: real effective saved file-system", and so for groups (proc(5)).
-bool read_ids(HostPid tid, FileIds& ids) {
+bool read_ids(HostPid tid, ActAs::Ids which, FileIds& ids) {
   std::ifstream status("/proc/" + std::to_string(tid.value()) + "/status");
   std::string line;
   bool found = false;
@@ -39,7 +39,7 @@ bool read_ids(HostPid tid, FileIds& ids) {
     words >> name;
     unsigned value = 0;
     if (name == "Uid:" || name == "Gid:") {
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < (which == ActAs::Ids::kReal ? 1 : 4); ++i) {
         words >> value;
       }
       (name == "Uid:" ? ids.uid : ids.gid) = value;
@@ -163,7 +163,7 @@ void prepare_to_act() {
   ::umask(0);
 }
 
-ActAs::ActAs(const Caller& caller, bool makes_files) {
+ActAs::ActAs(const Caller& caller, bool makes_files, Ids which) {
   if (makes_files) {
     int mask = caller.process->umask.load(std::memory_order_relaxed);
     if (mask < 0) {
@@ -177,7 +177,7 @@ ActAs::ActAs(const Caller& caller, bool makes_files) {
     return;
   }
   FileIds ids;
-  if (!read_ids(caller.tid, ids)) {
+  if (!read_ids(caller.tid, which, ids)) {
     return;
   }
   // Of this thread alone: the C library's wrappers would change all of them.

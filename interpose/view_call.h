@@ -47,7 +47,9 @@ class ViewPath final : public rootfs::ProcHook {
 // their ids, under those.
 class ActAs {
  public:
-  explicit ActAs(const Caller& caller, bool makes_files = false);
+  // access(2) asks for the real ids, everything else for those of the file system (credentials(7)).
+  enum class Ids { kFileSystem, kReal };
+  explicit ActAs(const Caller& caller, bool makes_files = false, Ids ids = Ids::kFileSystem);
   ~ActAs();
   ActAs(const ActAs&) = delete;
   ActAs& operator=(const ActAs&) = delete;

@@ -169,6 +169,29 @@ uid_t acting_uid() {
   return static_cast<uid_t>(::syscall(SYS_setfsuid, -1));
 }
 
+gid_t acting_gid() {
+  return static_cast<gid_t>(::syscall(SYS_setfsgid, -1));
+}
+
+OwnIds::OwnIds() {
+  if (::geteuid() != 0) {
+    return;
+  }
+  // The group first on the way back, last on the way here: changing it needs root's capabilities.
+  uid_ = static_cast<uid_t>(::syscall(SYS_setfsuid, ::geteuid()));
+  gid_ = static_cast<gid_t>(::syscall(SYS_setfsgid, ::getegid()));
+  changed_ = true;
+}
+
+OwnIds::~OwnIds() {
+  if (changed_) {
+    const int kept = errno;
+    ::syscall(SYS_setfsgid, gid_);
+    ::syscall(SYS_setfsuid, uid_);
+    errno = kept;
+  }
+}
+
 std::string descriptor_path(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
 }

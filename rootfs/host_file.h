@@ -30,6 +30,22 @@ namespace beam::rootfs {
 
 // Whom the kernel takes this thread for where files are concerned (setfsuid(2)).
 [[nodiscard]] uid_t acting_uid();
+[[nodiscard]] gid_t acting_gid();
+
+// While it lives, a thread that acts on files under a program's ids (setfsuid(2)) acts under the process's own: for
+// what is no change of the program's, but of how its layer holds it. Only root can have other ids.
+class OwnIds {
+ public:
+  OwnIds();
+  ~OwnIds();
+  OwnIds(const OwnIds&) = delete;
+  OwnIds& operator=(const OwnIds&) = delete;
+
+ private:
+  bool changed_ = false;
+  uid_t uid_ = 0;
+  gid_t gid_ = 0;
+};
 
 struct DirectoryEntry {
   std::string name;

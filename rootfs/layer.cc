@@ -67,6 +67,7 @@ int View::make_changeable(const Spot& spot, Directory& directory) {
       break;
   }
   const NoUmask no_umask;
+  const OwnIds own_ids;
   Node* node = spot.node;
   std::string_view rest = spot.rest;
   while (true) {
@@ -325,6 +326,7 @@ int View::copy_up(const Spot& spot, bool contents) {
   }
   Node& node = *directory.node;
   const std::string origin = node.stub_origin(name);
+  const OwnIds own_ids;
   UniqueFd from;
   struct stat status {};
   if (const int error = open_beneath(lower_.get(), origin, O_PATH | O_NOFOLLOW, 0, from); error != 0) {

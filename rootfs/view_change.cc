@@ -223,6 +223,10 @@ int View::remove(const Where& where, bool directory) {
   if (const int error = make_changeable(parent.spot, above); error != 0) {
     return error;
   }
+  std::optional<OwnIds> own_ids;
+  if (above.mount->kind != MountKind::kHost) {
+    own_ids.emplace();  // a placeholder has not the owner of the file that it stands for, as a sticky directory asks
+  }
   if (::unlinkat(above.fd.get(), parent.name.c_str(), directory ? AT_REMOVEDIR : 0) != 0) {
     return errno;
   }
@@ -428,6 +432,10 @@ int View::rename(const Where& from, const Where& to, unsigned flags) {
   error = error != 0 ? error : make_changeable(locate(new_parent.spot.view), target);
   if (error != 0) {
     return error;
+  }
+  std::optional<OwnIds> own_ids;
+  if (source.mount->kind != MountKind::kHost) {
+    own_ids.emplace();  // as in remove()
   }
   // Stubs are links to one file, which rename(2) would leave as they are.
   const bool both_stubs = exists && locate(old_spot.view).stub && locate(new_spot.view).stub;

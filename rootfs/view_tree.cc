@@ -113,7 +113,6 @@ Result<std::unique_ptr<View>> View::create(const ViewOptions& options) {
     for (const char* name : {".", kRootLayer, kMountLayers}) {
       (void)::fchmodat(view->layer_.get(), name, 0711, 0);
     }
-    (void)::fchmodat(view->layer_.get(), kControl, 01733, 0);
   }
   view->root_ = std::make_unique<Node>();
   for (const MountRequest& request : options.mounts) {
