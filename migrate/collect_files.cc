@@ -72,6 +72,7 @@ Result<> Collector::descriptors(HostPid tid, VirtualPid vpid, ProcessState& stat
 // Lines as /proc/locks has them (proc(5)): those of this description and this process.
 //   lock:   1: POSIX  ADVISORY  WRITE 4711 08:01:1234 0 EOF
 void Collector::locks(VirtualPid vpid, int fd, const std::string& info, std::vector<FileLock>& locks) {
+  const auto flags = std::strtoul(std::string(info_value(info, "flags")).c_str(), nullptr, 8);
   std::istringstream lines(info);
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with("lock:")) {
@@ -92,6 +93,12 @@ void Collector::locks(VirtualPid vpid, int fd, const std::string& info, std::vec
       lock.kind = LockKind::kWhole;
     } else if (type == "LEASE" && state == "ACTIVE") {
       lock.kind = LockKind::kLease;
+    } else if (type == "LEASE" && state == "BREAKING") {
+      // What it was is not told any more (fs/locks.c, lock_get_status). One of reading needs a descriptor that only
+      // reads.
+      lock.kind = LockKind::kLease;
+      lock.breaks_to = access == "READ" ? F_RDLCK : F_UNLCK;
+      lock.exclusive = access == "READ" || (flags & O_ACCMODE) != O_RDONLY;
     } else {
       obstacle(vpid, "fd " + std::to_string(fd), "a lock of the kind " + type + " " + state + " can't be frozen");
       continue;

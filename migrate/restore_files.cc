@@ -49,6 +49,15 @@ Result<> send_descriptors(int socket, const int* fds, std::size_t count) {
   return sent == 1 ? success() : Result<>(Error::from_errno("hand descriptors over"));
 }
 
+// Begins to break a lease anew, as whoever opens the file does. Its holder has had its signal already.
+Result<> break_lease(Remote& remote, int descriptor, std::int32_t breaks_to) {
+  BEAM_TRY(remote.call("keep a lease from signalling", SYS_fcntl, static_cast<std::uint64_t>(descriptor), F_SETOWN, 0));
+  const std::string path = "/proc/" + std::to_string(remote.task().tid.value()) + "/fd/" + std::to_string(descriptor);
+  const UniqueFd opened(
+      ::open(path.c_str(), (breaks_to == F_RDLCK ? O_RDONLY : O_WRONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  return !opened && errno == EWOULDBLOCK ? success() : Result<>(Error(opened ? EIO : errno, "break a lease again"));
+}
+
 }  // namespace
 
 Result<> Restorer::hand_over(Remote& remote, const std::vector<int>& fds, std::vector<int>& numbers) {
@@ -193,6 +202,9 @@ Result<> Restorer::set_lock(Remote& remote, int descriptor, const FileLock& lock
     }
     case LockKind::kLease: {
       BEAM_TRY_ASSIGN(result, remote.raw_call(SYS_fcntl, fd, F_SETLEASE, lock.exclusive ? F_WRLCK : F_RDLCK));
+      if (result >= 0 && lock.breaks_to) {
+        BEAM_TRY(break_lease(remote, descriptor, *lock.breaks_to));
+      }
       break;
     }
     case LockKind::kPosix:

@@ -301,8 +301,11 @@ struct FileLock {
   bool exclusive = false;
   std::int64_t start = 0;
   std::int64_t length = 0;  // 0: to the end
+  // Of a lease that is being broken: what it is to become, F_RDLCK or F_UNLCK.
+  std::optional<std::int32_t> breaks_to{};
 };
-BEAM_STATE(FileLock, 1, kind, exclusive, start, length)
+BEAM_STATE_SINCE(FileLock, breaks_to, 2)
+BEAM_STATE(FileLock, 2, kind, exclusive, start, length, breaks_to)
 
 struct Descriptor {
   std::int32_t fd = 0;

@@ -457,6 +457,42 @@ static void chrooted_names(void) {
   CHECK_EQ(links_of(fd), 1);
 }
 
+// A lease that is being broken goes on being broken, to what it was to become, and its holder is not told twice. Whoever
+// waits for it gets the file in the end.
+static void lease_breaking_from(const char* name, int lease, int opens, int target) {
+  SYS(close(opened(name, O_RDWR)));
+  // A lease of reading wants that nobody has the file open for writing.
+  int fd = SYS(open(name, target == F_RDLCK || lease == F_RDLCK ? O_RDONLY : O_RDWR));
+  SYS(fcntl(fd, F_SETLEASE, lease));
+  guest_block(SIGIO);
+  CHECK_ERRNO(open(name, opens | O_NONBLOCK), EWOULDBLOCK);
+  CHECK_EQ(fcntl(fd, F_GETLEASE), target);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGIO);
+  CHECK_EQ(sigwaitinfo(&set, NULL), SIGIO);
+  pid_t child = guest_fork();
+  if (child == 0) {
+    int waited = SYS(open(name, opens));
+    SYS(close(waited));
+    _exit(0);
+  }
+  case_wait();
+  CHECK_EQ(fcntl(fd, F_GETLEASE), target);
+  struct timespec now = {0, 0};
+  CHECK_ERRNO(sigtimedwait(&set, NULL, &now), EAGAIN);
+  CHECK_ERRNO(open(name, opens | O_NONBLOCK), EWOULDBLOCK);
+  CHECK_EQ(fcntl(fd, F_GETOWN), getpid());
+  SYS(fcntl(fd, F_SETLEASE, target));
+  REAP(child);
+  CHECK_EQ(fcntl(fd, F_GETLEASE), target);
+  SYS(close(fd));
+}
+
+static void lease_breaking_to_read(void) { lease_breaking_from("lease-to-read", F_WRLCK, O_RDONLY, F_RDLCK); }
+static void lease_breaking_writer(void) { lease_breaking_from("lease-writer", F_WRLCK, O_WRONLY, F_UNLCK); }
+static void lease_breaking_reader(void) { lease_breaking_from("lease-reader", F_RDLCK, O_WRONLY, F_UNLCK); }
+
 int main(void) {
   guest_begin();
   static const struct guest_case cases[] = {
@@ -469,7 +505,8 @@ int main(void) {
       {"removed_cwd_replaced", removed_cwd_replaced}, {"allocated", allocated}, {"status_flags", status_flags},
       {"beyond_end", beyond_end}, {"unreadable", unreadable}, {"write_only", write_only},
       {"hint_and_signal", hint_and_signal}, {"many_descriptions", many_descriptions}, {"whole_locks", whole_locks},
-      {"leases", leases}, {"fifo_ends", fifo_ends},
+      {"leases", leases}, {"lease_breaking_to_read", lease_breaking_to_read},
+      {"lease_breaking_writer", lease_breaking_writer}, {"lease_breaking_reader", lease_breaking_reader}, {"fifo_ends", fifo_ends},
       {"mapped_times", mapped_times}, {"truncated_under_map", truncated_under_map},
       {"chrooted_names", chrooted_names},
   };

@@ -1,27 +1,10 @@
-// What can't be frozen yet, and is refused by name: a lease that is being broken, a context of asynchronous I/O, UDP-Lite.
+// What can't be frozen yet, and is refused by name: a context of asynchronous I/O, UDP-Lite.
 #include <linux/aio_abi.h>
 #include <netinet/in.h>
 #include <sys/syscall.h>
 
 #include "case.h"
 #include "sock.h"
-
-static int opened(const char* name, int flags) { return SYS(open(name, flags | O_CREAT, 0640)); }
-
-// A lease that is being broken goes on being broken, and the opener that waits for it gets its file in the end.
-static void lease_breaking(void) {
-  int fd = opened("lease-breaking", O_RDWR);
-  SYS(fcntl(fd, F_SETLEASE, F_WRLCK));
-  guest_block(SIGIO);
-  CHECK_ERRNO(open("lease-breaking", O_RDONLY | O_NONBLOCK), EWOULDBLOCK);
-  CHECK_EQ(fcntl(fd, F_GETLEASE), F_RDLCK);
-  case_wait();
-  int target = fcntl(fd, F_GETLEASE);
-  CHECK(target == F_RDLCK || target == F_UNLCK);
-  SYS(fcntl(fd, F_SETLEASE, F_UNLCK));
-  SYS(close(fd));
-  SYS(open("lease-breaking", O_RDONLY));
-}
 
 static void ring(void) {
   aio_context_t context = 0;
@@ -69,7 +52,7 @@ static void light_datagrams(void) {
 int main(void) {
   guest_begin();
   static const struct guest_case cases[] = {
-      {"lease_breaking", lease_breaking}, {"ring", ring},
+      {"ring", ring},
       {"light_datagrams", light_datagrams},
   };
   return CASES(cases);
