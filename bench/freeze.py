@@ -102,7 +102,7 @@ def report(results):
     lines = ["# Freeze, snapshot and thaw", "",
              "Written by `make bench` (bench/freeze.py): medians, and in brackets the least and the greatest. The copy writes as many",
              "bytes from memory into a file and flushes it; a freeze does that, and hashes, too.", "",
-             f"- kernel {os.uname().release}, {os.cpu_count()} processors, {results['reps']} repetitions, warm page cache", "",
+             f"- kernel {os.uname().release}, {os.cpu_count()} processors, {results['reps']} repetitions, warm page cache, load {results['load']:.1f}", "",
              "| place | MiB | copy, GB/s | freeze, GB/s | freeze to copy | snapshot pause, ms | snapshot, GB/s | thaw -d, ms | first instruction, ms |",
              "|---|---|---|---|---|---|---|---|---|"]
     verdicts = []
@@ -153,6 +153,7 @@ def main():
             row = {"processes": count, **measure(options, directory, 0, count)}
             results["processes"].append(row)
             print(f"{count} processes: freeze {spread([s * 1e3 for s in row['freeze_s']])} ms", flush=True)
+    results["load"] = os.getloadavg()[1]  # others' work counts as well
     text = report(results)
     with open(os.path.join(options.output, "freeze.md"), "w", encoding="utf-8") as file:
         file.write(text)

@@ -121,7 +121,7 @@ def report(results):
              "Written by `make bench` (bench/migrate.py): medians, and in brackets the least and the greatest. A sandbox moves between",
              "two workstations of a lab while it dirties its memory at a rate; the stream sends as many bytes over the loopback, in",
              "the clear. Both ends share the processors.", "",
-             f"- kernel {os.uname().release}, {os.cpu_count()} processors, {results['reps']} repetitions, images in {results['place']}", "",
+             f"- kernel {os.uname().release}, {os.cpu_count()} processors, {results['reps']} repetitions, images in {results['place']}, load {results['load']:.1f}", "",
              "| MiB | dirtied, MB/s | stream, ms | cold: total, ms | cold: downtime, ms | pre-copy: total, ms | pre-copy: downtime, ms |",
              "|---|---|---|---|---|---|---|"]
     verdicts = []
@@ -160,6 +160,7 @@ def main():
             results["sizes"].append(row)
             print(f"{size} MiB, {rate} MB/s: downtime {spread(row['cold']['downtime_ms'], 0)} ms, "
                   f"with pre-copy {spread(row['pre-copy']['downtime_ms'], 0)} ms", flush=True)
+    results["load"] = os.getloadavg()[1]  # others' work counts as well
     text = report(results)
     with open(os.path.join(options.output, "migrate.md"), "w", encoding="utf-8") as file:
         file.write(text)

@@ -119,7 +119,7 @@ TEST_F(ImageDelta, TellsPagesThatDiffer) {
   }
   EXPECT_EQ(made, now);
   EXPECT_EQ(size, 4 * kPage + 100);
-  EXPECT_TRUE(differences(now, was, kPage).size() == 3);  // shorter: what is cut off is no difference
+  EXPECT_EQ(differences(now, was, kPage).size(), 3U);  // shorter: what is cut off is no difference
   EXPECT_TRUE(differences(was, was, kPage).empty());
   EXPECT_TRUE(differences("", "", kPage).empty());
 }
