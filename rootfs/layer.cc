@@ -311,6 +311,94 @@ int View::keep_origin(const Node& node, const std::string& name, const std::stri
   return error;
 }
 
+int View::link_stub(const Spot& from, const Parent& to) {
+  const std::size_t cut = from.view.rfind('/');
+  const std::string name = from.view.substr(cut + 1);
+  Directory source;
+  Directory target;
+  int error = make_changeable(locate(cut == 0 ? "/" : from.view.substr(0, cut)), source);
+  error = error != 0 ? error : make_changeable(locate(to.spot.view), target);
+  if (error != 0) {
+    return error;
+  }
+  if (source.node == nullptr || !source.node->stubs.contains(name)) {
+    return ENOENT;  // the workstation has removed it meanwhile
+  }
+  const OwnIds own_ids;
+  const std::string origin = source.node->stub_origin(name);
+  if (error = place_stub(S_IFREG, target.fd.get(), to.name); error != 0) {
+    return error;
+  }
+  Node& node = *node_for(target);
+  const bool default_place = node.has_origin && origin == join_path(node.origin, to.name);
+  if (!default_place) {
+    if (error = keep_origin(node, to.name, origin); error != 0) {
+      ::unlinkat(target.fd.get(), to.name.c_str(), 0);
+      return error;
+    }
+  }
+  node.stubs[to.name] = default_place ? std::string() : origin;
+  const auto links = linked_.emplace(origin, 1).first;
+  ++links->second;
+  return 0;
+}
+
+namespace {
+
+template <typename Visit>
+void for_each_stub(Node& node, const Visit& visit) {
+  for (const auto& [stub, origin] : node.stubs) {
+    if (node.has_origin || !origin.empty()) {
+      visit(node, stub);
+    }
+  }
+  for (const auto& child : node.children) {
+    for_each_stub(*child.second, visit);
+  }
+}
+
+}  // namespace
+
+// A file that has been copied keeps its other names: they lead to the copy from now on.
+int View::link_to_copy(const std::string& origin, const Directory& directory, const std::string& name) {
+  if (linked_.erase(origin) == 0) {
+    return 0;
+  }
+  std::vector<std::pair<Node*, std::string>> others;
+  for_each_stub(*root_, [&](Node& node, const std::string& stub) {
+    if (node.stub_origin(stub) == origin) {
+      others.emplace_back(&node, stub);
+    }
+  });
+  for (const auto& [node, stub] : others) {
+    const std::string made = std::string(kControl) + "/link-" + std::to_string(++counter_);
+    if (::linkat(directory.fd.get(), name.c_str(), layer_.get(), made.c_str(), 0) != 0) {
+      return errno;
+    }
+    if (::renameat(layer_.get(), made.c_str(), layer_.get(), join_path(node->layer, stub).c_str()) != 0) {
+      const int error = errno;
+      ::unlinkat(layer_.get(), made.c_str(), 0);
+      return error;
+    }
+    node->stubs.erase(stub);
+  }
+  return 0;
+}
+
+// Of a layer that has been there before.
+void View::count_links() {
+  std::unordered_map<std::string, nlink_t> names;
+  bool some = false;
+  for_each_stub(*root_, [&](Node& node, const std::string& stub) {
+    some = some || !node.stubs.at(stub).empty();
+    ++names[node.stub_origin(stub)];
+  });
+  if (some) {
+    std::erase_if(names, [](const auto& name) { return name.second < 2; });
+    linked_ = std::move(names);
+  }
+}
+
 int View::copy_up(const Spot& spot, bool contents) {
   const std::size_t cut = spot.view.rfind('/');
   if (cut == std::string::npos || spot.view.size() == 1) {
@@ -367,7 +455,7 @@ int View::copy_up(const Spot& spot, bool contents) {
   }
   node.stubs.erase(name);
   remember_owner(to.get(), status);
-  return 0;
+  return link_to_copy(origin, directory, name);
 }
 
 void View::remember_owner(int fd, const struct stat& shown) {

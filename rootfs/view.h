@@ -202,6 +202,10 @@ class View {
   [[nodiscard]] static int place_mount_point(int directory, const std::string& name, const std::string& origin);
   [[nodiscard]] int place_stub(mode_t type, int directory, const std::string& name);
   [[nodiscard]] int keep_origin(const Node& node, const std::string& name, const std::string& origin);
+  // The workstation's file at `from` under a further name: both are placeholders, until one of them is written to.
+  [[nodiscard]] int link_stub(const Spot& from, const Parent& to);
+  [[nodiscard]] int link_to_copy(const std::string& origin, const Directory& directory, const std::string& name);
+  void count_links();
   // Puts a copy of the workstation's file at `spot` into the layer. `contents`: false when they are about to go anyway.
   [[nodiscard]] int copy_up(const Spot& spot, bool contents);
   void remember_owner(int fd, const struct stat& shown);
@@ -239,6 +243,8 @@ class View {
     gid_t gid;
   };
   std::unordered_map<ino_t, Owner> owners_;  // of files in the layer that show another owner than they have
+  // Files of the workstation that have several names in the view by link(2), and how many.
+  std::unordered_map<std::string, nlink_t> linked_;
   dev_t layer_device_ = 0;
   unsigned long counter_ = 0;
   mutable std::shared_mutex mutex_;

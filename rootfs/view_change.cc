@@ -28,6 +28,22 @@ std::string last_of(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
+// What another user's file may be linked for, where the workstation protects it (proc(5), protected_hardlinks).
+int may_link(const struct stat& status, int fd) {
+  static const bool is_protected = [] {
+    const UniqueFd sysctl(::open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC));
+    char value = '0';
+    return sysctl && ::read(sysctl.get(), &value, 1) == 1 && value == '1';
+  }();
+  constexpr mode_t kSetgid = S_ISGID | S_IXGRP;
+  if (!is_protected || acting_uid() == 0 || acting_uid() == status.st_uid) {
+    return 0;
+  }
+  const bool is_safe = (status.st_mode & S_ISUID) == 0 && (status.st_mode & kSetgid) != kSetgid &&
+                       ::faccessat(fd, "", R_OK | W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0;
+  return is_safe ? 0 : EPERM;
+}
+
 }  // namespace
 
 // In the kernel's order (fs/namei.c, filename_create and may_create).
@@ -126,6 +142,10 @@ int View::link(const Where& from, bool follow, const Where& to) {
   }
   if (S_ISDIR(found.status.st_mode)) {
     return EPERM;
+  }
+  if (!object && found.spot.space == Spot::Space::kLower && S_ISREG(found.status.st_mode)) {
+    const int error = may_link(found.status, found.fd.get());
+    return error != 0 ? error : link_stub(found.spot, parent);
   }
   if (!object && found.spot.space == Spot::Space::kLower) {
     if (const int error = copy_up(found.spot, true); error != 0) {
@@ -240,6 +260,12 @@ void View::forget_entry(const Directory& directory, const std::string& name, con
   }
   if (directory.node == nullptr) {
     return;
+  }
+  if (!linked_.empty() && directory.node->stubs.contains(name)) {
+    const auto links = linked_.find(directory.node->stub_origin(name));
+    if (links != linked_.end() && --links->second == 1) {
+      linked_.erase(links);
+    }
   }
   directory.node->stubs.erase(name);
   const auto child = directory.node->children.find(name);

@@ -62,6 +62,7 @@ void View::recall(const Memory& memory) {
       node->stubs[place.substr(cut + 1)] = origin;
     }
   }
+  count_links();
 }
 
 std::optional<std::pair<uid_t, gid_t>> View::shown_owner(ino_t inode) const {

@@ -210,6 +210,34 @@ TEST_F(ViewTest, Renames) {
   EXPECT_EQ(view_->view_path(base_ + "/d/sub/deep"), base_ + "/native2/sub/deep");
 }
 
+TEST_F(ViewTest, LinksOfTheWorkstationsFiles) {
+  const auto status_of = [&](const char* name) {
+    Found found;
+    EXPECT_EQ(view_->find(at(name), 0, found), 0) << name;
+    return found.status;
+  };
+  const auto before = status_of("file");
+  EXPECT_EQ(view_->link(at("file"), false, at("d/hard")), 0);
+  EXPECT_EQ(view_->link(at("d/hard"), false, at("third")), 0);
+  for (const char* name : {"file", "d/hard", "third"}) {
+    EXPECT_EQ(status_of(name).st_ino, before.st_ino) << "nothing has been copied";
+    EXPECT_EQ(status_of(name).st_nlink, 3U);
+  }
+  EXPECT_EQ(view_->remove(at("third"), false), 0);
+  EXPECT_EQ(status_of("file").st_nlink, 2U);
+  EXPECT_EQ(view_->rename(at("d/hard"), at("moved"), 0), 0);
+  start({});
+  EXPECT_EQ(status_of("moved").st_nlink, 2U) << "after a restart";
+  EXPECT_EQ(put("file", "both"), 0);
+  EXPECT_EQ(contents("moved"), "both");
+  EXPECT_EQ(status_of("moved").st_ino, status_of("file").st_ino);
+  EXPECT_EQ(status_of("moved").st_nlink, 2U);
+  EXPECT_EQ(view_->link(at("d/one"), false, at("one")), 0);
+  EXPECT_EQ(view_->remove(at("d/one"), false), 0);
+  EXPECT_EQ(status_of("one").st_nlink, 1U);
+  EXPECT_EQ(contents("one"), "1");
+}
+
 TEST_F(ViewTest, Links) {
   EXPECT_EQ(view_->link(at("file"), false, at("d/hard")), 0);
   EXPECT_EQ(put("d/hard", "both"), 0);
@@ -266,8 +294,8 @@ TEST_F(ViewTest, Mounts) {
   EXPECT_EQ(put("d/z", "z"), 0);
   EXPECT_EQ(put("../other", "z"), 0);
   EXPECT_EQ(exists("../later"), ENOENT);
-  // What the workstation has under a hidden name stays out of the view, and is not covered by a file of the layer either:
-  // applying that would replace it.
+  // What the workstation has under a hidden name stays out of the view, and is not covered by a file of the layer
+  // either: applying that would replace it.
   EXPECT_EQ(put("../later", "own"), EEXIST);
   EXPECT_EQ(exists("../later"), ENOENT);
   EXPECT_EQ(contents("d/sub/../tmp/x"), "x");

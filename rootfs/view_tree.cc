@@ -121,6 +121,7 @@ Result<std::unique_ptr<View>> View::create(const ViewOptions& options) {
   if (view->mounts_.empty() || view->mounts_.front()->at != "/") {
     return Error(EINVAL, "a mount view needs a root");
   }
+  view->count_links();
   return view;
 }
 
@@ -430,6 +431,10 @@ int View::look(const Spot& spot, UniqueFd& fd, struct stat& status) const {
     return errno;
   }
   show_owner(spot, status);
+  if (spot.stub && !linked_.empty()) {
+    const auto links = linked_.find(spot.path);
+    status.st_nlink += links != linked_.end() ? links->second - 1 : 0;
+  }
   return 0;
 }
 
