@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "migrate/collector.h"
+#include "migrate/extended_state.h"
 #include "migrate/image_path.h"
 #include "migrate/kernel_structs.h"
 #include "migrate/network.h"
@@ -92,6 +93,7 @@ Result<> Collector::run() {
   state_.clocks = {clock_ns(CLOCK_REALTIME), context_.began_ns + shared.clock_offsets.monotonic_ns,
                    clock_ns(CLOCK_BOOTTIME) + shared.clock_offsets.boottime_ns};
   state_.host_name = shared.host_name();
+  state_.extended_layout = extended_layout();
   state_.network = collect_network(shared.options.network.get());
   BEAM_TRY(read_own_attributes());
   state_.message_traps = shared.message_traps;

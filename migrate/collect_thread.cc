@@ -14,6 +14,7 @@
 
 #include "interpose/signal_info.h"
 #include "migrate/collector.h"
+#include "migrate/extended_state.h"
 #include "migrate/interrupted_call.h"
 #include "migrate/kernel_structs.h"
 
@@ -25,16 +26,6 @@ namespace beam::migrate {
 namespace {
 
 constexpr std::size_t kSiginfoSize = 128;
-
-Result<std::vector<std::uint8_t>> read_extended_state(HostPid tid) {
-  std::vector<std::uint8_t> area(64 << 10);  // AMX's tiles take 8 KiB of it
-  iovec buffer{area.data(), area.size()};
-  if (::ptrace(PTRACE_GETREGSET, tid.value(), NT_X86_XSTATE, &buffer) != 0) {
-    return Error::from_errno("read the extended registers");
-  }
-  area.resize(buffer.iov_len);
-  return area;
-}
 
 }  // namespace
 

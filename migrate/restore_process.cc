@@ -21,6 +21,7 @@
 #include "interpose/agent/layout.h"
 #include "interpose/signal_info.h"
 #include "interpose/timed_call.h"
+#include "migrate/extended_state.h"
 #include "migrate/kernel_structs.h"
 #include "migrate/proc_reader.h"
 #include "migrate/restorer.h"
@@ -196,10 +197,15 @@ Result<> Restorer::fill_thread(Remote& remote, const ThreadState& thread) {
 
 Result<> Restorer::set_registers(Task& task, const ThreadState& thread) {
   const std::string what = "registers of thread " + std::to_string(thread.vtid);
-  iovec area{const_cast<std::uint8_t*>(thread.extended.data()), thread.extended.size()};
+  BEAM_TRY_ASSIGN(const auto here, read_extended_state(task.tid));
+  auto extended = adapt_extended(thread.extended, state_.extended_layout, here, extended_layout());
+  if (!extended.ok()) {
+    return Error(extended.error().code(), "extended " + what + ": " + extended.error().message())
+        .remedy("thaw it on a processor like the one that it was frozen on");
+  }
+  iovec area{extended.value().data(), extended.value().size()};
   if (::ptrace(PTRACE_SETREGSET, task.tid.value(), NT_X86_XSTATE, &area) != 0) {
-    return Error::from_errno("extended " + what)
-        .remedy("the processor lacks features of the one that it was frozen on");
+    return Error::from_errno("extended " + what);
   }
   StoppedTracee tracee(task.tid);
   user_regs_struct* regs = tracee.regs();

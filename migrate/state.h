@@ -475,6 +475,14 @@ struct NetworkState {
 };
 BEAM_STATE(NetworkState, 1, index, bindings)
 
+// Where a component lies in the XSAVE areas of the processor (CPUID leaf 0xd).
+struct ExtendedComponent {
+  std::uint32_t index = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t size = 0;
+};
+BEAM_STATE(ExtendedComponent, 1, index, offset, size)
+
 struct SandboxState {
   ClockState clocks;
   std::string host_name;
@@ -489,12 +497,14 @@ struct SandboxState {
   SysvState sysv;
   std::uint32_t message_traps = 0;  // interpose/message_traps.h
   NetworkState network;
+  std::vector<ExtendedComponent> extended_layout;  // of each thread's `extended`
 };
 BEAM_STATE_SINCE(SandboxState, filters, 2)
 BEAM_STATE_SINCE(SandboxState, sysv, 2)
 BEAM_STATE_SINCE(SandboxState, message_traps, 2)
 BEAM_STATE_SINCE(SandboxState, network, 3)
-BEAM_STATE(SandboxState, 3, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
-           objects, terminals, filters, sysv, message_traps, network)
+BEAM_STATE_SINCE(SandboxState, extended_layout, 4)
+BEAM_STATE(SandboxState, 4, clocks, host_name, last_vpid, processes, address_spaces, mapped_files, shared_memory,
+           objects, terminals, filters, sysv, message_traps, network, extended_layout)
 
 }  // namespace beam::migrate
