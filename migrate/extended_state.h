@@ -19,8 +19,8 @@ namespace beam::migrate {
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_extended_state(HostPid tid);
 
 // `frozen`, in whose processor's layout it is, as an area of this one: of the size, and with the components, of `here`,
-// which is any thread's area and has the layout `local`. An image of before layouts were kept has none: AVX is found
-// all the same. Fails with ENODEV for a component in use that is not to be had here. Protection keys are dropped where
+// which is any thread's area and has the layout `local`. An image of before layouts were kept has none: its size
+// tells. Fails with ENODEV for a component in use that is not to be had here. Protection keys are dropped where
 // there are none: no memory has one then.
 [[nodiscard]] Result<std::vector<std::uint8_t>> adapt_extended(const std::vector<std::uint8_t>& frozen,
                                                                const std::vector<ExtendedComponent>& layout,
