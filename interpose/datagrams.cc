@@ -66,8 +66,8 @@ std::optional<IpAddress> source_of(const NetworkSpace& network, const InetSocket
   const IpAddress source = network.source_for(to);
   // Who is connected here is so to the address where this socket is realised, and hears nothing from another.
   const bool connected = !own->ip.is_any() && source != own->ip &&
-                         !is_served(socket.protocol, place, {source, own->port}) &&
-                         is_served(socket.protocol, place, *own);
+                         !is_served(socket.protocol, place, false, {source, own->port}) &&
+                         is_served(socket.protocol, place, false, *own);
   return connected ? std::nullopt : std::optional(source);
 }
 
@@ -172,6 +172,7 @@ std::int64_t send_datagram(NetworkSpace& network, bool outside, const InetSocket
       return -ENETUNREACH;
     }
     filter_datagrams(socket, network.index(), true);
+    mark_as_ours(socket);  // the kernel is about to give it a port at all addresses
     return send_to(socket, datagram, ns::to_socket_address(to, socket.family),
                    {datagram.control.begin(), datagram.control.end()}, flags);
   }

@@ -21,6 +21,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "ns/host_names.h"
 #include "rootfs/view_options.h"
 
 namespace beam::ns {
@@ -53,7 +54,9 @@ struct EngineOptions {
   std::shared_ptr<ns::NetworkSpace> network;
   bool outside = true;    // with a network of its own: whether what is outside can be reached
   std::string host_name;  // what uname(2) shows; empty: the workstation's own
-  int trace_fd = -1;      // where --trace lines go; not owned; -1: no trace
+  // What the sandboxes of the group are called, for /etc/hosts: asked at each open of it. None: the workstation's file.
+  std::function<std::vector<ns::HostName>()> names;
+  int trace_fd = -1;  // where --trace lines go; not owned; -1: no trace
   // Where the private directory of /proc's listings is made; empty: $XDG_RUNTIME_DIR, /dev/shm or /tmp.
   std::string scratch_directory;
   std::vector<std::string> trace_classes;  // empty: every interposed call (strace's words: process, file, signal, ...)

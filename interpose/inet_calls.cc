@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -176,17 +177,39 @@ std::optional<HostEndpoint> look_up(NetworkSpace& network, const InetSocket& soc
   return found;
 }
 
-// Where another sandbox of the group listens: asked of the kernel, as something of the workstation's may have the port
-// at all addresses.
+// What root's processes do under other ids is the sandbox's own, where it has recorded the place.
+bool serves(const NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to, const HostEndpoint& at,
+            const HostEndpoint& from = {IpAddress::v4(INADDR_ANY), 0}) {
+  const Receiver receiver = receiver_at(socket.protocol, at, from);
+  const bool own =
+      receiver == Receiver::kForeign && ::getuid() == 0 && network.place_of(to.ip) != NetworkSpace::Place::kGroup;
+  return own || receiver == Receiver::kSix || (receiver == Receiver::kFour && to.ip.is_v4());
+}
+
+// Where somebody of the group listens: asked of the kernel, as something of the workstation's may have the port at all
+// addresses.
 std::vector<HostEndpoint> listeners(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
   auto places = network.candidates(socket.protocol, to);
-  std::erase_if(places, [&](const HostEndpoint& at) { return !is_served(socket.protocol, at); });
-  if (places.empty()) {
-    if (const auto moved = look_up(network, socket, to); moved && is_served(socket.protocol, *moved)) {
+  std::erase_if(places, [&](const HostEndpoint& at) { return !serves(network, socket, to, at); });
+  if (places.empty() && network.place_of(to.ip) == NetworkSpace::Place::kGroup) {
+    if (const auto moved = look_up(network, socket, to); moved && serves(network, socket, to, *moved)) {
       places.push_back(*moved);
     }
   }
   return places;
+}
+
+// Where nobody is, to stand for an endpoint that nobody of the group has and an outsider would hear in its place.
+HostEndpoint nowhere(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
+  HostEndpoint at = network.moved_place();
+  for (at.port = 1; at.port < ns::kFirstUnprivileged; ++at.port) {
+    const auto standing = network.outsider_at(socket.protocol, at);
+    if (standing ? *standing == to : receiver_at(socket.protocol, at) == Receiver::kNobody) {
+      network.set_outsider(socket.protocol, at, to);
+      break;
+    }
+  }
+  return at;
 }
 
 }  // namespace
@@ -249,6 +272,7 @@ int bind_datagrams(NetworkSpace& network, const InetSocket& socket) {
     return error;
   }
   filter_datagrams(socket, network.index(), false);
+  mark_as_ours(socket);
   const auto own = socket.own();
   if (own) {
     Binding binding{own->ip, own->port, socket.family == AF_INET6 && network.v6_only(socket.cookie()), {}};
@@ -307,18 +331,21 @@ int listen_inet(NetworkSpace& network, const InetSocket& socket, int backlog) {
 }
 
 HostEndpoint datagram_place(NetworkSpace& network, const InetSocket& socket, const VirtualEndpoint& to) {
+  const auto own = socket.own();
+  const HostEndpoint from{own && !own->ip.is_any() ? own->ip : network.source_for(to.ip),
+                          own ? own->port : std::uint16_t{0}};
   auto places = network.candidates(socket.protocol, to);
   const bool in_group = network.place_of(to.ip) == NetworkSpace::Place::kGroup;
-  if (places.size() == 1 && !in_group) {
-    return places.front();
-  }
-  const auto there =
-      std::find_if(places.begin(), places.end(), [&](const HostEndpoint& at) { return !is_free(socket, at, false); });
+  const auto there = std::find_if(places.begin(), places.end(),
+                                  [&](const HostEndpoint& at) { return serves(network, socket, to, at, from); });
   if (there != places.end()) {
     return *there;
   }
   const auto moved = in_group ? look_up(network, socket, to) : std::nullopt;
-  return moved ? *moved : network.unrecorded_place(to);
+  const HostEndpoint place = moved ? *moved : network.unrecorded_place(to);
+  const Receiver receiver = receiver_at(socket.protocol, place, from);
+  return receiver == Receiver::kOther || (receiver == Receiver::kForeign && in_group) ? nowhere(network, socket, to)
+                                                                                      : place;
 }
 
 Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const AddressBytes& bytes) {
@@ -362,17 +389,12 @@ Connecting connect_inet(NetworkSpace& network, const InetSocket& socket, const A
     return connect_to(network, socket, datagram_place(network, socket, to));
   }
   const bool in_group = place == NetworkSpace::Place::kGroup;
-  auto places = in_group ? listeners(network, socket, to) : network.candidates(socket.protocol, to);
-  if (!in_group && places.size() > 1) {
-    // Who has bound the port may have closed its socket since. The kernel may tell of a refusal only after a connect
-    // that does not wait has returned, so the next place can't be tried then.
-    const auto served = std::stable_partition(places.begin(), places.end(),
-                                              [&](const HostEndpoint& at) { return is_served(socket.protocol, at); });
-    places.erase(served == places.begin() ? places.begin() + 1 : served, places.end());
-  }
-  Connecting result{Connect::kDone, ECONNREFUSED};
-  if (in_group && places.empty() && !network.is_inhabited(to.ip)) {
-    result.error = EHOSTUNREACH;
+  auto places = listeners(network, socket, to);
+  Connecting result{Connect::kDone, EHOSTUNREACH};
+  if (places.empty() && (!in_group || network.is_inhabited(to.ip))) {
+    // The kernel refuses, in its own way.
+    const HostEndpoint empty = network.unrecorded_place(to);
+    places.push_back(receiver_at(socket.protocol, empty) == Receiver::kNobody ? empty : nowhere(network, socket, to));
   }
   for (const HostEndpoint& at : places) {
     result = connect_to(network, socket, at);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -11,6 +12,9 @@
 #include <cerrno>
 #include <cstring>
 
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -28,9 +32,29 @@ std::optional<ns::HostEndpoint> endpoint_by(int fd, decltype(::getsockname)* ask
   return parsed ? std::optional<ns::HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
 }
 
+struct FoundOptions {
+  bool marked = false;  // mark_as_ours
+};
+
+// struct inet_diag_sockopt, which is younger than some headers (Linux 5.10).
+constexpr int kSocketOptions = 22;  // INET_DIAG_SOCKOPT
+constexpr unsigned char kFreebind = 1U << 2U;
+constexpr unsigned char kBindAddressNoPort = 1U << 0U;  // of the second byte
+
+void read_options(const nlmsghdr* header, FoundOptions& options) {
+  constexpr int kBefore = NLMSG_ALIGN(sizeof(inet_diag_msg));
+  const auto* at = reinterpret_cast<const rtattr*>(static_cast<const char*>(NLMSG_DATA(header)) + kBefore);
+  for (int left = static_cast<int>(NLMSG_PAYLOAD(header, 0)) - kBefore; RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+    if (at->rta_type == kSocketOptions && RTA_PAYLOAD(at) >= 2) {
+      const auto* bits = static_cast<const unsigned char*>(RTA_DATA(at));
+      options.marked = (bits[0] & kFreebind) != 0 && (bits[1] & kBindAddressNoPort) != 0;
+    }
+  }
+}
+
 // Asked of the kernel (sock_diag(7)) by both its ends.
 std::optional<inet_diag_msg> find_socket(ns::Protocol protocol, const ns::HostEndpoint& own,
-                                         const ns::HostEndpoint& peer) {
+                                         const ns::HostEndpoint& peer, FoundOptions* options = nullptr) {
   thread_local const UniqueFd diag(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   struct {
     nlmsghdr header{};
@@ -58,6 +82,9 @@ std::optional<inet_diag_msg> find_socket(ns::Protocol protocol, const ns::HostEn
   }
   inet_diag_msg found{};
   std::memcpy(&found, NLMSG_DATA(header), sizeof found);
+  if (options != nullptr) {
+    read_options(header, *options);
+  }
   return found;
 }
 
@@ -152,12 +179,13 @@ std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint
                                                                                  : std::nullopt;
 }
 
-bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place, const ns::HostEndpoint& from) {
+Receiver receiver_at(ns::Protocol protocol, const ns::HostEndpoint& place, const ns::HostEndpoint& from) {
   const bool stream = protocol == IPPROTO_TCP;
   // Of UDP the kernel has the two ends the other way round (udp_dump_one, net/ipv4/udp_diag.c).
-  const auto found = stream ? find_socket(protocol, place, from) : find_socket(protocol, from, place);
-  if (!found || (stream && found->idiag_state != TCP_LISTEN) || found->idiag_uid != ::getuid()) {
-    return false;
+  FoundOptions options;
+  const auto found = stream ? find_socket(protocol, place, from) : find_socket(protocol, from, place, &options);
+  if (!found || (stream && found->idiag_state != TCP_LISTEN)) {
+    return Receiver::kNobody;
   }
   ns::IpAddress at;
   if (found->idiag_family == AF_INET) {
@@ -165,7 +193,24 @@ bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place, const ns::H
   } else {
     std::memcpy(at.bytes.data(), found->id.idiag_src, at.bytes.size());
   }
-  return at == place.ip;
+  if (at == place.ip) {
+    return found->idiag_uid != ::getuid()    ? Receiver::kForeign
+           : found->idiag_family == AF_INET6 ? Receiver::kSix
+                                             : Receiver::kFour;
+  }
+  return options.marked && found->idiag_uid == ::getuid() ? Receiver::kAny : Receiver::kOther;
+}
+
+bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place, bool six, const ns::HostEndpoint& from) {
+  const Receiver receiver = receiver_at(protocol, place, from);
+  return receiver == Receiver::kSix || (receiver == Receiver::kFour && !six);
+}
+
+void mark_as_ours(const InetSocket& socket) {
+  const int on = 1;
+  for (const int option : {IP_FREEBIND, IP_BIND_ADDRESS_NO_PORT}) {
+    ::setsockopt(socket.fd.get(), IPPROTO_IP, option, &on, sizeof on);
+  }
 }
 
 }  // namespace beam::interpose

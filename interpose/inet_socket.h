@@ -59,10 +59,24 @@ class ShortTimeout {
 [[nodiscard]] std::optional<uid_t> owner_of_peer(ns::Protocol protocol, const ns::HostEndpoint& own,
                                                  const ns::HostEndpoint& peer);
 
-// Whether a socket of this user takes what comes for that very place, connections or datagrams: not one of the
-// workstation's at all addresses. `from`: where datagrams are to come from, as a socket that is connected takes none
-// but its peer's.
-[[nodiscard]] bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place,
+// Who takes what comes for a place, connections or datagrams, asked of the kernel (sock_diag(7)). `from`: where
+// datagrams are to come from, as a socket that is connected takes none but its peer's.
+enum class Receiver {
+  kNobody,
+  kOther,    // a socket at all of the workstation's addresses, or another user's there
+  kForeign,  // another user's at that very place
+  kAny,      // one of a sandbox that has its port at all of the workstation's addresses (mark_as_ours)
+  kFour,     // one of this user's at that very place, of IPv4 alone
+  kSix,      // likewise of IPv6, which may be bound to the addresses of both
+};
+[[nodiscard]] Receiver receiver_at(ns::Protocol protocol, const ns::HostEndpoint& place,
+                                   const ns::HostEndpoint& from = {ns::IpAddress::v4(INADDR_ANY), 0});
+// Whether somebody of this user's is bound to that very place. `six`: where an address of IPv6 leads there.
+[[nodiscard]] bool is_served(ns::Protocol protocol, const ns::HostEndpoint& place, bool six,
                              const ns::HostEndpoint& from = {ns::IpAddress::v4(INADDR_ANY), 0});
+
+// By two options that have no meaning for a socket with a port: sandboxes know each other's sockets by them where an
+// address does not tell.
+void mark_as_ours(const InetSocket& socket);
 
 }  // namespace beam::interpose

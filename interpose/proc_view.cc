@@ -23,6 +23,11 @@ using rootfs::ProcFile;
 using rootfs::ProcNode;
 using rootfs::ProcTaskId;
 
+// What a program reads who its neighbours are from (hosts(5), hostname(5)).
+constexpr std::string_view kEtc = "/etc/";
+constexpr std::string_view kHosts = "/etc/hosts";
+constexpr std::string_view kEtcHostName = "/etc/hostname";
+
 int read_whole(const std::string& path, std::string& text) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) {
@@ -227,7 +232,29 @@ std::optional<ProcView::Start> ProcView::start_of(const Caller& caller, GuestFd 
   return std::nullopt;
 }
 
+std::optional<ProcNode> ProcView::look_at_host_file(const std::string& host) const {
+  const ProcFile file = host == kHosts         ? ProcFile::kHosts
+                        : host == kEtcHostName ? ProcFile::kEtcHostName
+                                               : ProcFile::kPlain;
+  if (file == ProcFile::kPlain || !shared_.options.names) {
+    return std::nullopt;
+  }
+  ProcNode node;
+  node.kind = ProcNode::Kind::kText;
+  node.file = file;
+  node.host = node.shown = host;
+  return node;
+}
+
+std::size_t ProcView::size_of_text(const Caller& caller, const ProcNode& node) const {
+  std::string text;
+  return text_of(caller, node, text) == 0 ? text.size() : 0;
+}
+
 std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, const std::string& path, bool follow) {
+  if (auto node = path.starts_with(kEtc) ? look_at_host_file(path) : std::nullopt; node && in_own_root(caller.tid)) {
+    return node;
+  }
   const auto start = path.empty() ? std::nullopt : start_of(caller, dir, path, follow);
   if (!start || !in_own_root(caller.tid)) {
     return std::nullopt;
@@ -330,7 +357,8 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
     return 0;
   }
   std::string host;
-  if (const int error = read_whole(node.host, host); error != 0) {
+  const bool may_be_missing = node.file == ProcFile::kHosts || node.file == ProcFile::kEtcHostName;
+  if (const int error = read_whole(node.host, host); error != 0 && !(may_be_missing && error == ENOENT)) {
     return error == ESRCH ? ENOENT : error;
   }
   switch (node.file) {
@@ -366,6 +394,12 @@ int ProcView::text_of(const Caller& caller, const ProcNode& node, std::string& t
       break;
     case ProcFile::kSysvipc:
       text = sysv_listing(shared_.sysv, rootfs::proc_sysvipc_text(host, to_virtual));
+      break;
+    case ProcFile::kHosts:
+      text = ns::hosts_text(host, shared_.options.names());
+      break;
+    case ProcFile::kEtcHostName:
+      text = shared_.options.host_name.empty() ? host : shared_.options.host_name + "\n";
       break;
     case ProcFile::kHostName: {
       const std::string name = shared_.host_name();

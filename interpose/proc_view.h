@@ -44,6 +44,10 @@ class ProcView final : public rootfs::ProcTasks {
   // The same for a path that has been read.
   [[nodiscard]] std::optional<rootfs::ProcNode> look(const Caller& caller, GuestFd dir, const std::string& path,
                                                      bool follow);
+  // The node of a file outside /proc that is read with the sandbox's own text, by its path on the workstation.
+  [[nodiscard]] std::optional<rootfs::ProcNode> look_at_host_file(const std::string& host) const;
+  // How large its text is now.
+  [[nodiscard]] std::size_t size_of_text(const Caller& caller, const rootfs::ProcNode& node) const;
   // A descriptor of the caller that is a link of /proc itself (O_PATH | O_NOFOLLOW).
   [[nodiscard]] std::optional<rootfs::ProcNode> look_at_descriptor(const Caller& caller, GuestFd fd);
 

@@ -57,6 +57,9 @@ struct Decision {
 
 Decision decide_text(const ProcNode& node, int flags) {
   const int access = flags & O_ACCMODE;
+  if (!node.host.starts_with("/proc/") && (access != O_RDONLY || (flags & ~kSimpleFlags) != 0)) {
+    return {How::kPass};  // what is written, the kernel judges
+  }
   if ((flags & O_PATH) != 0) {
     return {node.native ? How::kPass : How::kHostPath};
   }
@@ -201,6 +204,10 @@ Answer open_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int fla
     return Answer::error(own_list ? EOPNOTSUPP : error);
   }
   if (opened.fd) {
+    const bool reads = (flags & (O_ACCMODE | O_TRUNC | O_PATH)) == O_RDONLY;
+    if (const auto node = reads ? host_file(call, opened.found) : std::nullopt) {
+      return open_node(call, *node, flags & kSimpleFlags);
+    }
     return Answer::descriptor(std::move(opened.fd), (flags & O_CLOEXEC) != 0);
   }
   if (opened.by_kernel) {

@@ -43,6 +43,14 @@ void show_identity(struct stat& value, const struct stat& identity) {
   }
 }
 
+void show_size(struct stat& value, std::size_t size) {
+  value.st_size = S_ISREG(value.st_mode) ? static_cast<off_t>(size) : value.st_size;
+}
+
+void show_size(struct statx& value, std::size_t size) {
+  value.stx_size = S_ISREG(value.stx_mode) ? size : value.stx_size;
+}
+
 void show_identity(struct statx& value, const struct stat& identity) {
   value.stx_dev_major = major(identity.st_dev);
   value.stx_dev_minor = minor(identity.st_dev);
@@ -86,6 +94,9 @@ Answer stat_node(const AnswerCall& call, const std::optional<ProcNode>& node, Re
         return Answer::error(error);
       }
       show_identity(value, identity);
+      if (!node->host.starts_with("/proc/")) {
+        show_size(value, proc.size_of_text(call.caller, *node));  // files of /proc have none
+      }
       return give(call, to, value);
     }
     case Kind::kSelf:
@@ -133,6 +144,9 @@ Answer stat_in_view(const AnswerCall& call, GuestFd dir, GuestPath path, int fla
   T value{};
   if (by_file(found.fd.get(), value) != 0) {
     return Answer::error(errno);
+  }
+  if (const auto node = host_file(call, found)) {
+    return stat_node(call, node, to, by_path);
   }
   show_owner(value, found);
   return give(call, to, value);

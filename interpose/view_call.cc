@@ -151,6 +151,12 @@ rootfs::ProcNode ViewPath::walk(std::string_view rest, bool follow) const {
   return rootfs::ProcWalk(*shared_.proc, id).walk("/proc", false, path, follow);
 }
 
+std::optional<rootfs::ProcNode> host_file(const AnswerCall& call, const rootfs::Found& found) {
+  const bool workstations = found.kind == rootfs::Found::Kind::kFile && S_ISREG(found.status.st_mode) &&
+                            found.spot.space != rootfs::Spot::Space::kLayer;
+  return workstations ? call.shared.proc->look_at_host_file(call.shared.view->host_path(found.spot)) : std::nullopt;
+}
+
 bool is_own_list(const Caller& caller, const std::string& host) {
   const std::string own = "/proc/" + std::to_string(caller.process->host.value());
   return host == own + "/fd" || host == own + "/map_files";

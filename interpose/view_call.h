@@ -39,6 +39,10 @@ class ViewPath final : public rootfs::ProcHook {
   bool is_descriptor_ = false;
 };
 
+// What was found where it is a file of the workstation's own that the sandbox reads with a text of its own
+// (ProcView::look_at_host_file).
+[[nodiscard]] std::optional<rootfs::ProcNode> host_file(const AnswerCall& call, const rootfs::Found& found);
+
 // Whether `host` lists the caller's own descriptors or mappings, to which it may do anything (proc_fd_permission,
 // fs/proc/fd.c), and the supervisor may not.
 [[nodiscard]] bool is_own_list(const Caller& caller, const std::string& host);

@@ -1,5 +1,6 @@
 #include "migrate/network.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <sys/socket.h>
 
@@ -135,6 +136,14 @@ void restore_v6_only(ns::NetworkSpace* network, int fd, const SocketOptions& opt
   if (network != nullptr && option != nullptr && option->value.size() == sizeof value) {
     std::memcpy(&value, option->value.data(), sizeof value);
     network->set_v6_only(cookie_of(fd), value != kOff);
+  }
+}
+
+void mark_datagrams(const ns::NetworkSpace* network, int fd) {
+  interpose::InetSocket socket;
+  socket.fd.reset(network != nullptr ? ::fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1);
+  if (const auto own = socket.fd ? socket.own() : std::nullopt; own && own->port != 0 && own->ip.is_any()) {
+    interpose::mark_as_ours(socket);
   }
 }
 

@@ -21,6 +21,9 @@ void carry_over(const ns::NetworkSpace* network, InetAddress& address);
 void collect_v6_only(const ns::NetworkSpace* network, int fd, SocketOptions& options);
 void forget_v6_only(SocketOptions& options);
 void restore_v6_only(ns::NetworkSpace* network, int fd, const SocketOptions& options);
+// A datagram socket at all of the workstation's addresses is known as a sandbox's (interpose::mark_as_ours); those of
+// older images are not.
+void mark_datagrams(const ns::NetworkSpace* network, int fd);
 // The filter of a datagram socket that the network view has given it names the addresses of then.
 void carry_over_filter(const ns::NetworkSpace* network, SocketOptions& options);
 

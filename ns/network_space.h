@@ -136,6 +136,7 @@ class NetworkSpace {
   // place. It lies at moved_place().
   void set_outsider(Protocol protocol, const HostEndpoint& at, const VirtualEndpoint& outsider);
   void forget_outsider(Protocol protocol, const HostEndpoint& at);
+  [[nodiscard]] std::optional<VirtualEndpoint> outsider_at(Protocol protocol, const HostEndpoint& at) const;
 
   // --- freezing ---
 
@@ -158,7 +159,6 @@ class NetworkSpace {
     std::uint16_t port = 0;
     std::optional<IpAddress> ip;  // of a moved one
   };
-  [[nodiscard]] std::optional<VirtualEndpoint> outsider_at(Protocol protocol, const HostEndpoint& host) const;
   [[nodiscard]] End end_at(Protocol protocol, const HostEndpoint& host) const;
   [[nodiscard]] std::vector<HostEndpoint> candidates_of_member(Protocol protocol, const VirtualEndpoint& to) const;
   [[nodiscard]] VirtualEndpoint shown_end(const End& end, const HostEndpoint& host, bool loopback, bool v6) const;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kProc = "/proc";
 constexpr std::string_view kMemoryFile = "/memfd:proc:";
+constexpr std::string_view kOtherMemoryFile = "/memfd:file:";
 constexpr std::string_view kDeleted = " (deleted)";
 constexpr int kMostLinks = 40;  // MAXSYMLINKS, linux/namei.h
 
@@ -475,6 +476,10 @@ std::string shown_path(std::string_view host, const ProcTasks& tasks) {
     host.remove_suffix(kDeleted.size());
     return "/proc/" + std::string(host.substr(kMemoryFile.size()));
   }
+  if (host.starts_with(kOtherMemoryFile) && host.ends_with(kDeleted)) {
+    host.remove_suffix(kDeleted.size());
+    return std::string(host.substr(kOtherMemoryFile.size()));
+  }
   const auto shown = shown_proc_path(host, tasks);
   return shown ? *shown : tasks.listing_at(host).value_or(std::string(host));
 }
@@ -486,6 +491,10 @@ bool shows_mappings(std::string_view path) {
 }
 
 std::string text_file_name(std::string_view shown) {
+  std::string_view rest;
+  if (!is_in_proc(shown, rest)) {
+    return "file:" + std::string(shown);
+  }
   return "proc:" + std::string(shown.substr(std::min(shown.size(), kProc.size() + 1)));
 }
 

@@ -49,7 +49,9 @@ enum class ProcFile {
   kLastPid,
   kHostName,
   kMounts,  // mounts, mountinfo, mountstats of a process: the view's, where there is one
-  kMaps,    // maps, smaps, numa_maps: paths of the view, where there is one
+  kHosts,   // /etc/hosts and /etc/hostname, which are no files of /proc but have a text of the sandbox's, too
+  kEtcHostName,
+  kMaps,  // maps, smaps, numa_maps: paths of the view, where there is one
 };
 
 struct ProcNode {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/log.h"
 #include "ns/host_addresses.h"
 
 namespace beam::runtime {
@@ -45,6 +46,31 @@ Result<Network> make_network(const std::string& home, bool joins, std::shared_pt
   network.space = std::make_shared<ns::NetworkSpace>(network.group->take_index(), address);
   network.space->set_moved_ports(network.group);
   return network;
+}
+
+std::function<std::vector<ns::HostName>()> names_in(const Network& network, const SandboxRecord& record) {
+  const ns::Member self{record.name, record.host_name, record.workstation,
+                        ns::NetworkSpace::member_at(network.space->address4())};
+  return [group = network.group, self] {
+    std::vector<ns::Member> members{self};
+    if (group) {
+      auto living = group->members();
+      if (living.ok()) {
+        members = std::move(*living);
+      } else {
+        BEAM_LOG_WARN(kRuntime, "the group's names are not known: {}", living.error().message());
+      }
+    }
+    std::vector<ns::HostName> names;
+    for (const ns::Member& member : members) {
+      ns::HostName host{ns::NetworkSpace::address_of_member(member.number), {member.name}};
+      if (member.host_name != member.workstation && member.host_name != member.name) {
+        host.names.push_back(member.host_name);
+      }
+      names.push_back(std::move(host));
+    }
+    return names;
+  };
 }
 
 }  // namespace beam::runtime

@@ -1,11 +1,14 @@
 // The network of a sandbox, as its record says it is to be.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "ns/group.h"
+#include "ns/host_names.h"
 #include "ns/network_space.h"
 #include "ns/store.h"
 #include "runtime/record.h"
@@ -27,5 +30,9 @@ struct Network {
 // depends on no store.
 [[nodiscard]] Result<Network> make_network(const std::string& home, bool joins, std::shared_ptr<ns::Store>& names,
                                            SandboxRecord& record);
+
+// What the sandboxes are called that the one of `record` can reach by name, itself among them. Each is called by its
+// name, and by its host name where that is not its workstation's. Asked from any thread.
+[[nodiscard]] std::function<std::vector<ns::HostName>()> names_in(const Network& network, const SandboxRecord& record);
 
 }  // namespace beam::runtime

@@ -59,7 +59,7 @@ std::optional<ns::HostEndpoint> find_published(const ns::NetworkSpace& network, 
                                                const ns::HostEndpoint& from) {
   for (const ns::IpAddress& ip : {network.address4(), network.address6()}) {
     for (const ns::HostEndpoint& at : network.candidates(port.protocol, {ip, port.virtual_port})) {
-      if (interpose::is_served(port.protocol, at, from)) {
+      if (interpose::is_served(port.protocol, at, !ip.is_v4(), from)) {
         return at;
       }
     }

@@ -223,9 +223,7 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
   BEAM_TRY(connect_terminal(sources.streams, config_.streams.terminal_mask, console ? console->slave() : -1));
 
   interpose::EngineOptions options;
-  options.host_name = record.host_name;
-  options.network = network_.space;
-  options.outside = record.network != kNetworkNone;
+  BEAM_TRY_ASSIGN(options, engine_options());
   options.trace_classes = config_.trace_classes;
   if (config_.trace) {
     if (!config_.trace_file) {
@@ -233,7 +231,6 @@ Result<> Supervisor::start_command(const std::shared_ptr<Session>& session) {
     }
     options.trace_fd = config_.trace_file.get();
   }
-  BEAM_TRY_ASSIGN(options.view, view_options());
   BEAM_TRY_ASSIGN(engine_, interpose::Engine::start(std::move(options), *this));
 
   interpose::SpawnRequest request;
@@ -312,6 +309,18 @@ Result<std::optional<rootfs::ViewOptions>> Supervisor::view_options() const {
   view.layer = store_.file(config_.record.name, kLayer);
   BEAM_TRY_ASSIGN(view.mounts, rootfs::plan_mounts(*asked));
   return std::optional(std::move(view));
+}
+
+Result<interpose::EngineOptions> Supervisor::engine_options() const {
+  interpose::EngineOptions options;
+  options.host_name = config_.record.host_name;
+  options.network = network_.space;
+  options.outside = config_.record.network != kNetworkNone;
+  if (network_.space) {
+    options.names = names_in(network_, config_.record);
+  }
+  BEAM_TRY_ASSIGN(options.view, view_options());
+  return options;
 }
 
 void Supervisor::read_report() {

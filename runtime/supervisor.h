@@ -120,6 +120,7 @@ class Supervisor : public interpose::Observer {
   Result<> add_record();
   Result<> open_logs();
   Result<> publish();
+  [[nodiscard]] Result<interpose::EngineOptions> engine_options() const;
   Result<> start_command(const std::shared_ptr<Session>& session);
   Result<StreamSources> take_streams();
   [[nodiscard]] std::optional<rootfs::MountOptions> mounts() const;

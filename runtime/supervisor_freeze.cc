@@ -280,10 +280,7 @@ Result<> Supervisor::thaw(const std::shared_ptr<Session>& session) {
   options.force = thaw.force;
   options.eager = thaw.eager;
   options.verified = thaw.verified;
-  options.engine.host_name = config_.record.host_name;
-  options.engine.network = network_.space;
-  options.engine.outside = config_.record.network != kNetworkNone;
-  BEAM_TRY_ASSIGN(options.engine.view, view_options());
+  BEAM_TRY_ASSIGN(options.engine, engine_options());
   if (thaw.held) {
     // The event thread waits with all that it holds; this one waits for it.
     options.confirm = [&]() -> Result<> {

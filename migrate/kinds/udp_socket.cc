@@ -365,6 +365,7 @@ class UdpSocket : public KindOf<UdpSocketState> {
       BEAM_TRY(join(fd.get(), membership));
     }
     restore_v6_only(network, fd.get(), stored.options);
+    mark_datagrams(network, fd.get());
     UdpSocketState rest = state;
     rest.queue.clear();
     context.parts.get<MadeUdp>(name(), 0).sockets[state.socket] = {fd.get(), std::move(rest)};

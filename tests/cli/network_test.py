@@ -270,6 +270,49 @@ for family, to in ((socket.AF_INET, (four, 7003)), (socket.AF_INET6, (six, 7003)
             # Where the sandbox has nothing, nobody answers in its place.
             self.assertEqual(self.ask("server", self.address("client"), port), "Connection refused")
 
+    def test_the_workstation_answers_for_nobody(self):
+        """A port that nobody of the group has leads to nothing, though somebody outside has it at all addresses."""
+        text = """
+import socket, sys
+*hosts, = sys.argv[1:]
+for host in hosts:
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(5)
+    s.sendto(b'loose', (host, PORT))
+    t = socket.socket(family, socket.SOCK_DGRAM); t.settimeout(5)
+    t.connect((host, PORT)); print(t.getpeername()[:2] == (host, PORT))
+    try: t.send(b'connected'); t.recv(10)
+    except OSError as error: print(error.strerror)
+"""
+        self.ok("run", "-d", "--name", "other", "--group", "g", "--", "sleep", "1000")
+        four = self.address("other")
+        hosts = ["127.0.0.1", "::1", four, "fd62:6561:6d00::6440:" + four.rsplit(".", 1)[1], "100.64.0.2", "100.64.0.77"]
+        for outsider in (socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)):
+            with outsider:
+                outsider.settimeout(0)
+                outsider.bind(("", 0))
+                done = self.beam("run", "--rm", "--group", "g", "--", *program(text, PORT=outsider.getsockname()[1]), *hosts)
+                self.assertEqual(done.stdout.splitlines(), ["True", "Connection refused"] * len(hosts), done.stderr)
+                self.assertRaises(BlockingIOError, outsider.recv, 100)
+
+    def test_a_port_that_was_let_go(self):
+        """It leads to nobody either, once a service outside has it; and IPv6 leads to no service of IPv4 alone."""
+        with socket.create_server(("0.0.0.0", 0)) as outsider:
+            port = outsider.getsockname()[1]
+        text = f"import socket, sys; s = socket.create_server(('0.0.0.0', {port})); s.close(); print('ready', flush=True); sys.stdin.read()"
+        self.ok("run", "-d", "-i", "--name", "box", "--", "python3", "-c", text)
+        self.wait_for_log("ready")
+        with socket.create_server(("0.0.0.0", port)) as outsider:
+            outsider.settimeout(0)
+            for host in ("127.0.0.1", self.address("box")):
+                self.assertEqual(self.ask("box", host, port), "Connection refused")
+            self.assertRaises(BlockingIOError, outsider.accept)
+        self.serve("server", 80, "--group", "g")
+        self.ok("run", "-d", "--name", "client", "--group", "g", "--", "sleep", "1000")
+        four = self.address("server")
+        self.assertEqual(self.ask("client", "fd62:6561:6d00::6440:" + four.rsplit(".", 1)[1], 80), "Connection refused")
+        self.assertEqual(self.ask("client", four, 80), f"hello {self.address('client')}")
+
     def test_datagrams_at_a_privileged_port(self):
         """Of a client that is connected, and so takes answers from there alone: within a sandbox, and from another."""
         server = """
