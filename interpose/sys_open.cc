@@ -258,6 +258,11 @@ Rewrite open_in_view_at_stop(RewriteCall& call, GuestFd dir, GuestPath path, std
   if (opened.by_kernel) {
     return with_view_path(call, opened.host, index, std::move(progress));
   }
+  if (opened.fd && (flags & O_EXCL) == 0) {
+    // What it was to wait for is over: the holder of a lease has given way.
+    opened.fd.reset();
+    return with_view_path(call, call.shared().view->host_path(opened.found.spot), index, std::move(progress));
+  }
   if (opened.found.kind == rootfs::Found::Kind::kProc) {
     return node_at_stop(call, opened.found.proc, index, flags, std::move(progress));
   }

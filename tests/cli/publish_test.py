@@ -265,7 +265,7 @@ class Publish(cli.Case):
         with open(os.path.join(self.work, "nginx.conf"), "w", encoding="ascii") as file:
             file.write(NGINX.replace("WORK", self.work).replace("USER", "user root;" if os.getuid() == 0 else ""))
         port = free_port()
-        self.ok("run", "-d", "--name", "box", "--publish", f"{port}:80", "--", "nginx", "-p", self.work, "-e",
+        self.ok("run", "-d", "--name", "box", "--publish", f"{port}:80", "--rw", self.work, "--", "nginx", "-p", self.work, "-e",
                 f"{self.work}/error.log", "-c", f"{self.work}/nginx.conf")
         got = subprocess.run(["curl", "-sS", "--retry", "60", "--retry-all-errors", "--retry-delay", "1",
                               f"http://127.0.0.1:{port}/large"], capture_output=True, timeout=cli.DEADLINE, check=True)

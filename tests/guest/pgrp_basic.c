@@ -39,7 +39,12 @@ int main(void) {
     gate_open(&down);
     CHECK_EQ(gate_receive(&up), i < 2 ? children[0] : getpgrp());
     gate_open(&down);
-    if (i != 0) {
+    // The group stays for as long as its leader is not reaped; but it has to be through the gate before the next one
+    // waits there.
+    if (i == 0) {
+      siginfo_t ended;
+      SYS(waitid(P_PID, (id_t)children[0], &ended, WEXITED | WNOWAIT));
+    } else {
       REAP(children[i]);
     }
   }
