@@ -2,6 +2,7 @@
 // lets go of it when the holder ends, and tells everybody else whether it is held.
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -123,10 +124,30 @@ class Statement {
   int bound_ = 0;
 };
 
+// Connections are opened and closed one at a time: SQLite does not wait, whatever its timeout, for another one that
+// makes the write-ahead log or, as the last to close, takes it away (sqlite.org/wal.html, section 5). A lock of
+// flock(2), which those of the leases know nothing of.
+class Turn {
+ public:
+  explicit Turn(int door) : door_(door) {
+    while (::flock(door_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~Turn() { (void)::flock(door_, LOCK_UN); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  const int door_;
+};
+
 class EmbeddedStore : public Store {
  public:
   explicit EmbeddedStore(std::string path) : path_(std::move(path)) {}
-  ~EmbeddedStore() override { ::sqlite3_close_v2(database_); }
+  ~EmbeddedStore() override {
+    const Turn turn(door_.get());
+    ::sqlite3_close_v2(database_);
+  }
   EmbeddedStore(const EmbeddedStore&) = delete;
   EmbeddedStore& operator=(const EmbeddedStore&) = delete;
 
@@ -136,6 +157,8 @@ class EmbeddedStore : public Store {
       return Error::from_errno(leases_path + ": cannot open");
     }
     leases_ = std::make_shared<Leases>(std::move(file));
+    door_.reset(::open(leases_path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    const Turn turn(door_.get());
     constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     if (::sqlite3_open_v2(path_.c_str(), &database_, kFlags, nullptr) != SQLITE_OK) {
       return failure();
@@ -299,6 +322,7 @@ class EmbeddedStore : public Store {
 
   const std::string path_;
   std::mutex mutex_;  // of the connection
+  UniqueFd door_;     // for turns
   sqlite3* database_ = nullptr;
   std::shared_ptr<Leases> leases_;
 };
