@@ -40,6 +40,9 @@ Result<char*> WriteBehind::buffer() {
 }
 
 void WriteBehind::put(std::size_t size) {
+  if (size == 0) {
+    return;  // nobody has waited for a buffer: the next one may be full still
+  }
   {
     const std::lock_guard lock(mutex_);
     buffers_[filled_ % buffers_.size()].size = size;

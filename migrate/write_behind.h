@@ -30,7 +30,7 @@ class WriteBehind {
 
   // kBuffer bytes to fill, once they are free; or the error of a write.
   Result<char*> buffer();
-  // So many bytes of it follow in the stream.
+  // So many bytes of it follow in the stream; none: it has not been asked for.
   void put(std::size_t size);
   // All has been written; or the error.
   Result<> finish();
