@@ -22,16 +22,6 @@
 namespace beam::interpose {
 namespace {
 
-std::optional<ns::HostEndpoint> endpoint_by(int fd, decltype(::getsockname)* ask) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
-    return std::nullopt;
-  }
-  const auto parsed = ns::parse_socket_address(&storage, size);
-  return parsed ? std::optional<ns::HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
-}
-
 struct FoundOptions {
   bool marked = false;  // mark_as_ours
 };
@@ -96,10 +86,10 @@ bool InetSocket::is_translated() const {
 }
 
 std::optional<ns::HostEndpoint> InetSocket::own() const {
-  return endpoint_by(fd.get(), ::getsockname);
+  return ns::host_endpoint(fd.get(), ::getsockname);
 }
 std::optional<ns::HostEndpoint> InetSocket::peer() const {
-  return endpoint_by(fd.get(), ::getpeername);
+  return ns::host_endpoint(fd.get(), ::getpeername);
 }
 
 bool InetSocket::is_blocking() const {

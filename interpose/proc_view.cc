@@ -181,6 +181,18 @@ std::optional<std::string> ProcView::host_path_of(const Caller& caller, GuestFd 
   return error == 0 ? std::optional(std::move(path)) : std::nullopt;
 }
 
+void ProcView::note_opened(const ProcNode& node, int flags) {
+  using Kind = ProcNode::Kind;
+  if (may_hold_directory() || node.kind == Kind::kError || node.kind == Kind::kBeyond) {
+    return;
+  }
+  struct stat status {};
+  if ((flags & O_PATH) != 0 || node.kind == Kind::kRoot || node.kind == Kind::kTaskList ||
+      (::stat(node.host.c_str(), &status) == 0 && S_ISDIR(status.st_mode))) {
+    directory_is_held();
+  }
+}
+
 std::optional<ProcNode> ProcView::look(const Caller& caller, GuestFd dir, GuestPath path, bool follow) {
   std::string text;
   if (GuestMemory(caller.tid).read_string(path.address(), text, PATH_MAX) != 0) {

@@ -78,6 +78,9 @@ class ProcView final : public rootfs::ProcTasks {
 
   // Until the first of them, no relative path needs a look: some process of the sandbox stands in, or has open, a
   // directory of /proc.
+  // A program has opened or entered this node: when it is a directory of /proc, or a link that stays one, relative
+  // paths may start from there from now on.
+  void note_opened(const rootfs::ProcNode& node, int flags);
   void directory_is_held() { directory_held_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool may_hold_directory() const { return directory_held_.load(std::memory_order_relaxed); }
 

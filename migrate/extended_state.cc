@@ -64,6 +64,21 @@ Layout layout_by_size(const std::vector<std::uint8_t>& area) {
   return {};
 }
 
+std::vector<ExtendedComponent> read_layout() {
+  std::vector<ExtendedComponent> layout;
+  for (unsigned index = kAvx; index < kComponents; ++index) {
+    unsigned size = 0;
+    unsigned offset = 0;
+    unsigned flags = 0;
+    unsigned unused = 0;
+    // Bit 0 of ECX: a supervisor component, which no area of a program has.
+    if (__get_cpuid_count(kLeaf, index, &size, &offset, &flags, &unused) != 0 && size != 0 && (flags & 1U) == 0) {
+      layout.push_back({index, offset, size});
+    }
+  }
+  return layout;
+}
+
 bool fits(const ExtendedComponent* component, const std::vector<std::uint8_t>& area) {
   return component != nullptr && component->offset >= kHeaderEnd && component->offset <= area.size() &&
          component->size <= area.size() - component->offset;
@@ -81,19 +96,9 @@ Result<std::vector<std::uint8_t>> read_extended_state(HostPid tid) {
   return area;
 }
 
-std::vector<ExtendedComponent> extended_layout() {
-  std::vector<ExtendedComponent> layout;
-  for (unsigned index = kAvx; index < kComponents; ++index) {
-    unsigned size = 0;
-    unsigned offset = 0;
-    unsigned flags = 0;
-    unsigned unused = 0;
-    // Bit 0 of ECX: a supervisor component, which no area of a program has.
-    if (__get_cpuid_count(kLeaf, index, &size, &offset, &flags, &unused) != 0 && size != 0 && (flags & 1U) == 0) {
-      layout.push_back({index, offset, size});
-    }
-  }
-  return layout;
+const std::vector<ExtendedComponent>& extended_layout() {
+  static const std::vector<ExtendedComponent> kLayout = read_layout();
+  return kLayout;
 }
 
 Result<std::vector<std::uint8_t>> adapt_extended(const std::vector<std::uint8_t>& frozen,

@@ -13,7 +13,8 @@
 namespace beam::migrate {
 
 // The components of this processor from the third on (AVX); the first two, x87 and SSE, lie at one place everywhere.
-[[nodiscard]] std::vector<ExtendedComponent> extended_layout();
+// Asked for once: in a virtual machine each CPUID leaves it.
+[[nodiscard]] const std::vector<ExtendedComponent>& extended_layout();
 
 // A stopped thread's.
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_extended_state(HostPid tid);

@@ -100,4 +100,14 @@ std::optional<IpAndPort> parse_socket_address(const void* address, std::size_t s
   return std::nullopt;
 }
 
+std::optional<HostEndpoint> host_endpoint(int fd, decltype(::getsockname)* ask) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return std::nullopt;
+  }
+  const auto parsed = parse_socket_address(&storage, size);
+  return parsed ? std::optional<HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
+}
+
 }  // namespace beam::ns

@@ -62,5 +62,7 @@ struct IpAndPort {
 };
 // Nothing when it is of another family, or too short.
 [[nodiscard]] std::optional<IpAndPort> parse_socket_address(const void* address, std::size_t size);
+// What getsockname(2) or getpeername(2) says of a socket; nothing, too, when it fails.
+[[nodiscard]] std::optional<HostEndpoint> host_endpoint(int fd, decltype(::getsockname)* ask);
 
 }  // namespace beam::ns

@@ -28,16 +28,6 @@ std::size_t most_connections() {
   return static_cast<std::size_t>(std::max(files.rlim_cur, 2 * kSpare) - kSpare) / kPerConnection;
 }
 
-std::optional<ns::HostEndpoint> name_of(int fd, decltype(::getsockname)* ask) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
-    return std::nullopt;
-  }
-  const auto parsed = ns::parse_socket_address(&storage, size);
-  return parsed ? std::optional<ns::HostEndpoint>({parsed->ip, parsed->port}) : std::nullopt;
-}
-
 // close(2) then resets the connection.
 void reset_at_close(int fd) {
   const linger now{1, 0};
@@ -233,7 +223,7 @@ void StreamForwarder::accept() {
 }
 
 void StreamForwarder::connect(UniqueFd outside) {
-  const auto client = name_of(outside.get(), ::getpeername);
+  const auto client = ns::host_endpoint(outside.get(), ::getpeername);
   const auto place = find_published(*network_, port_);
   UniqueFd inside(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!client || !place || !inside) {
@@ -248,7 +238,7 @@ void StreamForwarder::connect(UniqueFd outside) {
   const auto source_name = ns::to_socket_address(source, AF_INET);
   set_option(inside.get(), SOL_SOCKET, SO_REUSEADDR);  // ports of connections that linger in TIME_WAIT
   const bool bound = ::bind(inside.get(), source_name.raw(), source_name.size) == 0;
-  const auto own = bound ? name_of(inside.get(), ::getsockname) : std::nullopt;
+  const auto own = bound ? ns::host_endpoint(inside.get(), ::getsockname) : std::nullopt;
   if (!own) {
     reset_at_close(outside.get());
     return;
